@@ -1,0 +1,287 @@
+"""Automatic differentiation: record what is computed, then ask for the gradients of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError
+from d2lblocks.tape import Leaf, Node, Variable, state, walk
+
+GRAD_REQS = ("write", "add", "null")
+
+
+# ---------------------------------------------------------------------------------------------- flags
+
+
+class _Mode(AbstractContextManager):
+    """Sets the two flags for the length of a `with`, and puts back what was there before."""
+
+    def __init__(self, recording: bool | None, training: bool | None):
+        self._set = recording, training
+
+    def __enter__(self) -> _Mode:
+        self._before = state.recording, state.training
+        recording, training = self._set
+        if recording is not None:
+            state.recording = recording
+        if training is not None:
+            state.training = training
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        state.recording, state.training = self._before
+
+
+class _NeedsCall:
+    """`with autograd.record:` without parentheses: say what is missing."""
+
+    def __init__(self, make: Callable[..., _Mode]):
+        self._make = make
+        self.__doc__ = make.__doc__
+        self.__name__ = self.__qualname__ = make.__name__
+        self.__wrapped__ = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _Mode:
+        return self._make(*args, **kwargs)
+
+    def __enter__(self) -> None:
+        raise TypeError(
+            f"Parentheses are missing: write `with autograd.{self.__name__}():`, not a bare {self.__name__}."
+        )
+
+    def __exit__(self, *exc: Any) -> None:
+        """Never reached: entering has raised."""
+
+
+@_NeedsCall
+def record(train_mode: bool = True) -> _Mode:
+    """Return a scope in which operations are recorded for `backward()`; `train_mode` also switches dropout on."""
+    return _Mode(True, train_mode)
+
+
+@_NeedsCall
+def pause(train_mode: bool = False) -> _Mode:
+    """Return a scope inside `record()` in which nothing is recorded."""
+    return _Mode(False, train_mode)
+
+
+@_NeedsCall
+def train_mode() -> _Mode:
+    """Return a scope that behaves as in training (dropout on); recording stays as it is."""
+    return _Mode(None, True)
+
+
+@_NeedsCall
+def predict_mode() -> _Mode:
+    """Return a scope that behaves as in prediction (dropout off); recording stays as it is."""
+    return _Mode(None, False)
+
+
+def is_recording() -> bool:
+    """Return whether this thread records operations now."""
+    return state.recording
+
+
+def is_training() -> bool:
+    """Return whether this thread is in training mode now."""
+    return state.training
+
+
+def set_recording(is_recording: bool) -> bool:
+    """Switch recording on or off for this thread; gives back what it was."""
+    before, state.recording = state.recording, bool(is_recording)
+    return before
+
+
+def set_training(train_mode: bool) -> bool:
+    """Switch training mode on or off for this thread; gives back what it was."""
+    before, state.training = state.training, bool(train_mode)
+    return before
+
+
+def reset_open_record(*_: Any) -> None:
+    """End a `record()` that was entered and never left, with a warning: the next cell must not record in silence."""
+    if state.recording or state.training:
+        state.recording = state.training = False
+        warnings.warn("autograd.record() was still open at the end of the cell; it is closed now.", stacklevel=2)
+
+
+# ---------------------------------------------------------------------------------------------- the walk back
+
+
+def check_grad_req(req: str) -> str:
+    """Return `req` if it is write, add or null; else ArgumentError listing them."""
+    if req not in GRAD_REQS:
+        raise ArgumentError(f"grad_req must be one of 'write', 'add', or 'null', but got {req!r}")
+    return req
+
+
+def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str] = "write") -> None:
+    """Make arrays leaves of the tape, with the given arrays as gradient buffers."""
+    variables, gradients = _listed(variables), _listed(gradients)
+    reqs = [grad_reqs] * len(variables) if isinstance(grad_reqs, str) else list(grad_reqs)
+    if not len(variables) == len(gradients) == len(reqs):
+        raise ArgumentError(f"Got {len(variables)} variables, {len(gradients)} gradients and {len(reqs)} grad_reqs.")
+    for x, g, req in zip(variables, gradients, reqs, strict=True):
+        x._node, x._out = Leaf(g._data, check_grad_req(req)), 0
+
+
+def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
+    """Write d(sum of heads)/dx into the gradient buffer of every leaf x that the heads were computed from.
+
+    Args:
+        head_grads: one gradient per head, of its shape; None stands for ones.
+        retain_graph: keep the tape, so that another backward() can walk it again.
+    """
+    heads, seeds = _seeds(heads, head_grads)
+    raw = [onp.ones_like(y._data) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
+    found, order = walk(heads, raw, None, train_mode)
+    for node, grads in found.items():
+        if type(node) is Leaf:
+            node.deposit(grads[0])
+    if not retain_graph:
+        for node in order:
+            node.release()
+
+
+def grad(
+    heads: Any,
+    variables: Any,
+    head_grads: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    train_mode: bool = True,
+) -> list:
+    """Return [d(sum of heads)/dx for x in variables]; with `create_graph` the results can be differentiated again."""
+    heads, seeds = _seeds(heads, head_grads)
+    wanted = _listed(variables)
+    for x in wanted:
+        if x._node is None:
+            raise NotRecordedError("A variable of autograd.grad() is on no tape: call x.attach_grad() before record().")
+    make = type(heads[0])._wrap
+    if create_graph:
+
+        def lift(raw: Any, node: Any, out: int) -> Any:
+            lifted = make(raw)
+            lifted._node, lifted._out = node, out
+            return lifted
+
+        seeds = [make(onp.ones_like(y._data)) if g is None else g for y, g in zip(heads, seeds, strict=True)]
+        with record(train_mode):
+            found, order = walk(heads, seeds, lift, train_mode, keep={x._node for x in wanted})
+    else:
+        raw = [onp.ones_like(y._data) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
+        found, order = walk(heads, raw, None, train_mode, keep={x._node for x in wanted})
+    results = []
+    for x in wanted:
+        g = found.get(x._node, {}).get(x._out)
+        if g is None:
+            raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
+        results.append(g if create_graph else make(g))
+    if not (create_graph if retain_graph is None else retain_graph):
+        for node in order:
+            node.release()
+    return results
+
+
+def _listed(arrays: Any) -> list:
+    return list(arrays) if isinstance(arrays, list | tuple) else [arrays]
+
+
+def _seeds(heads: Any, head_grads: Any) -> tuple[list, list]:
+    """Check heads and head gradients before anything is written."""
+    heads = _listed(heads)
+    seeds = [None] * len(heads) if head_grads is None else _listed(head_grads)
+    if len(seeds) != len(heads):
+        raise ArgumentError(f"Got {len(heads)} heads but {len(seeds)} head gradients.")
+    for y, g in zip(heads, seeds, strict=True):
+        if not isinstance(y, Variable):
+            raise ArrayTypeError(f"backward() starts from arrays, got {type(y).__name__}.")
+        if y._node is None:
+            raise NotRecordedError(
+                "Cannot differentiate node because it is not in a computational graph: no recorded path leads from this "
+                "array to a variable. You need to set is_recording to true or use autograd.record() to save "
+                "computational graphs for backward, with x.attach_grad() (or net.initialize()) before; asnumpy(), "
+                "float(), np.array(...) and detach() cut the path. If you want to differentiate the same graph twice, "
+                "you need to pass retain_graph=True to backward."
+            )
+        if g is None:
+            continue
+        if not isinstance(g, Variable):
+            raise ArrayTypeError(f"A head gradient must be an array made by np.array(...), got {type(g).__name__}.")
+        if g._data.shape != y._data.shape:
+            raise ArgumentError(f"The head gradient has shape {g._data.shape}, its array has shape {y._data.shape}.")
+    return heads, seeds
+
+
+# ---------------------------------------------------------------------------------------------- own functions
+
+
+class Function:
+    """A differentiable function written by hand: subclass with `forward(*inputs)` and `backward(*output_grads)`.
+
+    An instance is called once with arrays; `save_for_backward` keeps what `backward` needs in `saved_tensors`.
+    """
+
+    name = "Function"
+
+    def __init__(self) -> None:
+        self._saved: tuple = ()
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep arrays of the forward pass for `backward`."""
+        self._saved = arrays
+
+    @property
+    def saved_tensors(self) -> tuple:
+        """The arrays kept by `save_for_backward`."""
+        return self._saved
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the outputs; override."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(); write one that computes the outputs.")
+
+    def backward(self, *output_grads: Any) -> Any:
+        """Return one gradient per input of `forward`; override."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward(); write one that returns the gradients.")
+
+    def __call__(self, *inputs: Any) -> Any:
+        with pause(train_mode=state.training):
+            outputs = self.forward(*inputs)
+        parents = [(x._node, x._out) if isinstance(x, Variable) and x._node is not None else None for x in inputs]
+        if not state.recording or not any(parents):
+            return outputs
+        several = isinstance(outputs, list | tuple)
+        listed = list(outputs) if several else [outputs]
+        raw = tuple(y._data for y in listed)
+        node = Node(self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, [])
+        made = []
+        for k, y in enumerate(listed):
+            fresh = type(y)._wrap(y._data)
+            fresh._node, fresh._out = node, k
+            made.append(fresh)
+        return made if several else made[0]
+
+    def pullback(self, node: Node, incoming: dict, lift: Callable | None) -> list:
+        """Call `backward` with arrays, whatever the walk computes with, and check what it gives."""
+        make = node.settings["make"]
+        grads = [incoming.get(k) for k in range(len(node.outs))]
+        arrays = [onp.zeros_like(z) if g is None else g for g, z in zip(grads, node.outs, strict=True)]
+        lifted = lift is not None
+        pulling, state.pulling = state.pulling, False  # user code: official arrays are refused here as everywhere
+        try:
+            with _Mode(lifted, None):
+                pulled = self.backward(*[g if isinstance(g, Variable) else make(g) for g in arrays])
+        finally:
+            state.pulling = pulling
+        pulled = list(pulled) if isinstance(pulled, list | tuple) else [pulled]
+        if len(pulled) != len(node.parents):
+            raise ArgumentError(
+                f"{type(self).__name__}.backward() gave {len(pulled)} gradients for {len(node.parents)} inputs."
+            )
+        return [g if lifted or g is None else g._data for g in pulled]

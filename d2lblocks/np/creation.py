@@ -1,0 +1,225 @@
+"""Arrays out of nothing: array, zeros, ones, full, arange, linspace, eye. float32 unless told otherwise."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.context import Context, require_cpu
+from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.tape import Variable
+
+
+def _made(raw: onp.ndarray, ctx: Context | None) -> ndarray:
+    x = wrap(raw)
+    where = require_cpu(ctx)
+    if where != Context.default_ctx:
+        x._ctx = where
+    return x
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    """Return shape as a tuple of sizes, checked before anything is allocated."""
+    if isinstance(shape, Variable):
+        shape = shape.tolist()
+    sizes = tuple(shape) if isinstance(shape, list | tuple | range) else (shape,)
+    for n in sizes:
+        if not isinstance(n, int | onp.integer) or isinstance(n, bool):
+            raise ArrayTypeError(f"A shape is made of whole numbers, got {n!r} in {shape!r}.")
+        if n < 0:
+            raise ArgumentError(f"A size cannot be negative, got {shape!r}.")
+    return tuple(int(n) for n in sizes)
+
+
+def _allocated(make: Any, shape: Any, dtype: Any, order: str) -> onp.ndarray:
+    if order != "C":
+        raise NotImplementedError(f"order={order!r} is not implemented; only 'C'.")
+    sizes, kind = _shape(shape), as_dtype(dtype)
+    count = 1
+    for n in sizes:
+        count *= n
+    try:
+        return make(sizes, kind)
+    except (MemoryError, ValueError):
+        raise MemoryError(
+            f"An array of shape {sizes} and dtype {kind} needs {count * kind.itemsize / 2**30:,.1f} GiB, "
+            "which cannot be allocated. Take smaller sizes."
+        ) from None
+
+
+def array(object: Any, dtype: Any = None, ctx: Context | None = None, device: Context | None = None) -> ndarray:
+    """Return a new array of numbers, nested lists, or arrays.
+
+    Arrays and NumPy scalars keep their dtype; lists and Python numbers become float32.
+    """
+    if isinstance(object, Variable):
+        raw = object._data
+    elif isinstance(object, onp.ndarray | onp.generic):
+        raw = onp.asarray(object)
+    else:
+        raw = _from_python(object)
+        dtype = as_dtype(dtype)
+    kind = raw.dtype if dtype is None else onp.dtype(dtype)
+    if raw.dtype.kind in "OUSc" or raw.dtype.kind not in "fiub":
+        raise ArrayTypeError(f"np.array makes arrays of numbers, got {raw.dtype} data such as {raw.reshape(-1)[:1]}.")
+    return _made(raw.astype(as_dtype(kind)), ctx or device)
+
+
+def _from_python(object: Any) -> onp.ndarray:
+    """Return nested lists as a raw array, or say which entry is no number."""
+    if isinstance(object, list | tuple):
+        object = [part._data if isinstance(part, Variable) else _unwrapped(part) for part in object]
+    try:
+        raw = onp.asarray(object)
+    except ValueError:
+        raise RaggedError(f"np.array: the rows of {_short(object)} have different lengths.") from None
+    if raw.dtype == object_dtype or raw.dtype.kind in "USc":
+        bad = next((v for v in _leaves(object) if not isinstance(v, numbers.Real)), object)
+        raise ArrayTypeError(f"np.array makes arrays of numbers, got {bad!r} ({type(bad).__name__}).")
+    return raw
+
+
+def _unwrapped(part: Any) -> Any:
+    if isinstance(part, list | tuple):
+        return [p._data if isinstance(p, Variable) else _unwrapped(p) for p in part]
+    return part
+
+
+def _leaves(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+object_dtype = onp.dtype(object)
+
+
+class RaggedError(ArrayTypeError, ArgumentError):
+    """A ragged list: its type is right and its shape is wrong, so both `except` clauses find it."""
+
+
+def zeros(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None = None) -> ndarray:
+    """Return an array of zeros."""
+    return _made(_allocated(onp.zeros, shape, dtype, order), ctx)
+
+
+def ones(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None = None) -> ndarray:
+    """Return an array of ones."""
+    return _made(_allocated(onp.ones, shape, dtype, order), ctx)
+
+
+def empty(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None = None) -> ndarray:
+    """Return an array of whatever stood in memory."""
+    return _made(_allocated(onp.empty, shape, dtype, order), ctx)
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
+    """Return an array filled with one value; bool stays bool, other Python numbers become float32."""
+    if isinstance(fill_value, Variable):
+        fill_value = fill_value._data
+    if dtype is None:
+        dtype = getattr(fill_value, "dtype", bool if isinstance(fill_value, bool) else None)
+    made = _made(_allocated(onp.empty, shape, dtype, order), ctx)
+    made._data[...] = fill_value
+    return made if out is None else made.copyto(out)
+
+
+def zeros_like(a: ndarray, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
+    """Return zeros of the shape and dtype of a."""
+    return full_like(a, 0, dtype, order, ctx, out)
+
+
+def ones_like(a: ndarray, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
+    """Return ones of the shape and dtype of a."""
+    return full_like(a, 1, dtype, order, ctx, out)
+
+
+def full_like(
+    a: ndarray, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None
+) -> Any:
+    """Return an array of the shape and dtype of a, filled with one value."""
+    return full(a.shape, fill_value, a.dtype if dtype is None else dtype, order, ctx, out)
+
+
+def empty_like(
+    prototype: ndarray, dtype: Any = None, order: str = "C", subok: bool = False, shape: Any = None
+) -> ndarray:
+    """Return an uninitialized array of the shape and dtype of the prototype."""
+    return empty(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
+
+
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, ctx: Context | None = None) -> ndarray:
+    """Return start, start + step, ... below stop; float32 unless told otherwise."""
+    bounds = [v.item() if isinstance(v, Variable) else v for v in (start, stop, step)]
+    if stop is None:
+        bounds[:2] = 0, bounds[0]
+    if not bounds[2]:
+        raise ArgumentError("arange needs a step that is not 0.")
+    return _made(onp.arange(*bounds).astype(as_dtype(dtype)), ctx)
+
+
+def linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0,
+    ctx: Context | None = None,
+) -> Any:  # fmt: skip
+    """Return `num` evenly spaced numbers from start to stop."""
+    raw, step = onp.linspace(float(start), float(stop), num, endpoint, retstep=True, axis=axis)
+    made = _made(raw.astype(as_dtype(dtype)), ctx)
+    return (made, float(step)) if retstep else made
+
+
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None
+) -> ndarray:
+    """Return `num` numbers from base^start to base^stop, evenly spaced in their logarithm."""
+    return wrap(onp.logspace(float(start), float(stop), num, endpoint, base).astype(as_dtype(dtype)))
+
+
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, ctx: Context | None = None) -> ndarray:
+    """Return a matrix with ones on the k-th diagonal."""
+    sizes = _shape((N, N if M is None else M))
+    return _made(onp.eye(*sizes, k=k, dtype=as_dtype(dtype)), ctx)
+
+
+def identity(n: int, dtype: Any = None, ctx: Context | None = None) -> ndarray:
+    """Return the identity matrix of size n."""
+    return eye(n, dtype=dtype, ctx=ctx)
+
+
+def indices(dimensions: Any, dtype: Any = "int32", ctx: Context | None = None) -> ndarray:
+    """Return the grid of positions: one array of row numbers, one of column numbers, ..."""
+    return _made(onp.indices(_shape(dimensions)).astype(as_dtype(dtype)), ctx)
+
+
+def meshgrid(*xi: ndarray, indexing: str = "xy", sparse: bool = False, copy: bool = True) -> list[ndarray]:
+    """Return coordinate matrices of coordinate vectors."""
+    return [wrap(g.copy()) for g in onp.meshgrid(*[x._data for x in xi], indexing=indexing, sparse=sparse)]
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> ndarray:
+    """Return a matrix with ones on and below the k-th diagonal."""
+    return wrap(onp.tri(N, M, k, as_dtype(dtype)))
+
+
+def window(name: str) -> Any:
+    """Return the window function of this NumPy name, giving our arrays."""
+
+    def made(M: int, dtype: Any = None, ctx: Context | None = None) -> ndarray:
+        return _made(getattr(onp, name)(M).astype(as_dtype(dtype)), ctx)
+
+    made.__name__, made.__doc__ = name, f"The {name} window of M points."
+    return made
+
+
+hanning, hamming, blackman = window("hanning"), window("hamming"), window("blackman")

@@ -1,0 +1,48 @@
+"""The dtypes there are, and the ops that change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArrayTypeError
+from d2lblocks.op import op
+
+DTYPES = tuple(onp.dtype(name) for name in "float32 float64 float16 int8 uint8 int32 int64 bool".split())
+
+
+def as_dtype(dtype: Any) -> onp.dtype:
+    """Return the NumPy dtype; None is float32. ArrayTypeError lists the supported ones."""
+    if dtype is None:
+        return DTYPES[0]
+    try:
+        kind = onp.dtype(dtype)
+    except TypeError:
+        kind = None
+    if kind not in DTYPES:
+        known = ", ".join(str(d) for d in DTYPES)
+        raise ArrayTypeError(f"dtype {dtype!r} is not supported; expected one of {known}.")
+    return kind
+
+
+@op
+def cast(a, *, dtype):
+    """The same numbers in another dtype."""
+    return a.astype(dtype)
+
+
+@cast.vjp("a")
+def _(g, z, a, dtype):
+    return g.astype(a.dtype)
+
+
+@op
+def copied(a):
+    """The same numbers in a new buffer."""
+    return onp.array(a)
+
+
+@copied.vjp("a")
+def _(g, z, a):
+    return g

@@ -1,0 +1,215 @@
+"""The table of derivatives: operations that act number by number, each beside its rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArgumentError
+from d2lblocks.op import discrete, elementwise, fit, op
+
+# In every rule: g comes in, z went out, x and y are the arguments.
+
+
+def aligned(ufunc: Callable) -> Callable:
+    """Let `ufunc` take two arrays of different dtype: of float and integer the float wins, as in Gluon.
+
+    An integer array with a Python float stays integer (the number is truncated); NumPy would go to float64.
+    """
+
+    def forward(x: Any, y: Any) -> Any:
+        dx, dy = getattr(x, "dtype", None), getattr(y, "dtype", None)
+        if dx is dy:
+            return ufunc(x, y)
+        return ufunc(*align(x, y, dx, dy))
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x1, x2), number by number, with broadcasting."
+    return forward
+
+
+def align(x: Any, y: Any, dx: Any, dy: Any) -> tuple:
+    """Return x and y so that NumPy's promotion gives Gluon's result dtype."""
+    if dy is None:
+        return (x, int(y)) if dx.kind in "iu" and type(y) is float and math.isfinite(y) else (x, y)
+    if dx is None:
+        return (int(x), y) if dy.kind in "iu" and type(x) is float and math.isfinite(x) else (x, y)
+    if dx.kind == "f" and dy.kind != "f":
+        return x, y.astype(dx)
+    if dy.kind == "f" and dx.kind != "f":
+        return x.astype(dy), y
+    return x, y
+
+
+def real(ufunc: Callable) -> Callable:
+    """Let `ufunc` take integers: they become float32, the default dtype."""
+
+    def forward(x: Any) -> Any:
+        if type(x) is onp.ndarray and x.dtype.kind != "f":
+            x = x.astype(onp.float32)
+        return ufunc(x)
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x), number by number."
+    return forward
+
+
+def _divide(x: Any, y: Any) -> Any:
+    """x / y, number by number, with broadcasting; integers become float32."""
+    dx, dy = getattr(x, "dtype", None), getattr(y, "dtype", None)
+    if dx is not None and dx.kind != "f":
+        x = x.astype(dy if dy is not None and dy.kind == "f" else onp.float32)
+    if dy is not None and dy.kind != "f":
+        y = y.astype(x.dtype if dx is not None else onp.float32)
+    return onp.true_divide(x, y)
+
+
+def _log_of(x: Any) -> Any:
+    """log(x) where x > 0, else 0: the factor in d(x^y)/dy, whose limit there is 0."""
+    safe = where(x > 0, x, 1.0)
+    return log(safe)
+
+
+def zero(g: Any, z: Any, *args: Any) -> Any:
+    """Return the derivative of a step function: 0 wherever it exists."""
+    return g * 0
+
+
+add = elementwise(aligned(onp.add), lambda g, z, x, y: g, lambda g, z, x, y: g)
+subtract = elementwise(aligned(onp.subtract), lambda g, z, x, y: g, lambda g, z, x, y: -g)
+multiply = elementwise(aligned(onp.multiply), lambda g, z, x, y: g * y, lambda g, z, x, y: g * x)
+divide = elementwise(_divide, lambda g, z, x, y: g / y, lambda g, z, x, y: -g * z / y, name="divide")
+power = elementwise(
+    aligned(onp.power), lambda g, z, x, y: g * y * x ** (y - 1), lambda g, z, x, y: g * z * _log_of(x), name="power"
+)
+mod = elementwise(aligned(onp.mod), lambda g, z, x, y: g, lambda g, z, x, y: -g * floor(x / y), name="mod")
+# Ties send the whole gradient to the first argument, as the original does.
+maximum = elementwise(aligned(onp.maximum), lambda g, z, x, y: g * (x >= y), lambda g, z, x, y: g * (x < y))
+minimum = elementwise(aligned(onp.minimum), lambda g, z, x, y: g * (x <= y), lambda g, z, x, y: g * (x > y))
+hypot = elementwise(aligned(onp.hypot), lambda g, z, x, y: g * x / z, lambda g, z, x, y: g * y / z)
+arctan2 = elementwise(
+    aligned(onp.arctan2), lambda g, z, x, y: g * y / (x * x + y * y), lambda g, z, x, y: -g * x / (x * x + y * y)
+)
+copysign = elementwise(aligned(onp.copysign), lambda g, z, x, y: g * sign(x) * sign(z), zero)
+
+negative = elementwise(onp.negative, lambda g, z, x: -g)
+absolute = elementwise(onp.absolute, lambda g, z, x: g * sign(x))
+square = elementwise(onp.square, lambda g, z, x: 2.0 * g * x)
+reciprocal = elementwise(real(onp.reciprocal), lambda g, z, x: -g * z * z)
+sqrt = elementwise(real(onp.sqrt), lambda g, z, x: g / (2.0 * z))
+cbrt = elementwise(real(onp.cbrt), lambda g, z, x: g / (3.0 * z * z))
+exp = elementwise(real(onp.exp), lambda g, z, x: g * z)
+expm1 = elementwise(real(onp.expm1), lambda g, z, x: g * (z + 1.0))
+log = elementwise(real(onp.log), lambda g, z, x: g / x)
+log2 = elementwise(real(onp.log2), lambda g, z, x: g / (x * math.log(2)))
+log10 = elementwise(real(onp.log10), lambda g, z, x: g / (x * math.log(10)))
+log1p = elementwise(real(onp.log1p), lambda g, z, x: g / (1.0 + x))
+sin = elementwise(real(onp.sin), lambda g, z, x: g * cos(x))
+cos = elementwise(real(onp.cos), lambda g, z, x: -g * sin(x))
+tan = elementwise(real(onp.tan), lambda g, z, x: g * (1.0 + z * z))
+arcsin = elementwise(real(onp.arcsin), lambda g, z, x: g / sqrt(1.0 - x * x))
+arccos = elementwise(real(onp.arccos), lambda g, z, x: -g / sqrt(1.0 - x * x))
+arctan = elementwise(real(onp.arctan), lambda g, z, x: g / (1.0 + x * x))
+sinh = elementwise(real(onp.sinh), lambda g, z, x: g * cosh(x))
+cosh = elementwise(real(onp.cosh), lambda g, z, x: g * sinh(x))
+tanh = elementwise(real(onp.tanh), lambda g, z, x: g * (1.0 - z * z))
+arcsinh = elementwise(real(onp.arcsinh), lambda g, z, x: g / sqrt(x * x + 1.0))
+arccosh = elementwise(real(onp.arccosh), lambda g, z, x: g / sqrt(x * x - 1.0))
+arctanh = elementwise(real(onp.arctanh), lambda g, z, x: g / (1.0 - x * x))
+degrees = elementwise(real(onp.degrees), lambda g, z, x: g * (180.0 / math.pi))
+radians = elementwise(real(onp.radians), lambda g, z, x: g * (math.pi / 180.0))
+
+sign = elementwise(onp.sign, zero)
+floor = elementwise(onp.floor, zero)
+ceil = elementwise(onp.ceil, zero)
+trunc = elementwise(onp.trunc, zero)
+rint = elementwise(onp.rint, zero)
+fix = elementwise(onp.trunc, zero, name="fix")
+
+
+@op
+def where(condition, x, y):
+    """Return x where condition holds, else y, with broadcasting."""
+    if onp.ndim(condition) and condition.dtype != bool:
+        condition = condition != 0
+    return onp.where(condition, *align(x, y, getattr(x, "dtype", None), getattr(y, "dtype", None)))
+
+
+@where.vjp("x")
+def _(g, z, condition, x, y):
+    return fit(where(condition, g, 0.0), x.shape)
+
+
+@where.vjp("y")
+def _(g, z, condition, x, y):
+    return fit(where(condition, 0.0, g), y.shape)
+
+
+@op
+def clip(a, *, a_min=None, a_max=None):
+    """min(max(a, a_min), a_max), number by number; None leaves a side open."""
+    if a_min is None and a_max is None:
+        raise ArgumentError("clip needs a_min or a_max; both are None.")
+    return onp.clip(a, a_min, a_max)
+
+
+@clip.vjp("a")
+def _(g, z, a, a_min, a_max):
+    # Inside the bounds the gradient passes, at the bounds too.
+    inside = (a == a) if a_min is None else (a >= a_min)
+    return g * (inside if a_max is None else inside * (a <= a_max))
+
+
+@op
+def round(x, *, decimals=0):  # noqa: A001 - NumPy's name
+    """Round to the given number of decimals, halves to even."""
+    return onp.round(x, decimals)
+
+
+@round.vjp("x")
+def _(g, z, x, decimals=0):
+    return g * 0
+
+
+@op
+def nan_to_num(x, *, copy=True, nan=0.0, posinf=None, neginf=None):
+    """Replace nan and the infinities by numbers."""
+    return onp.nan_to_num(x, copy=True, nan=nan, posinf=posinf, neginf=neginf)
+
+
+@nan_to_num.vjp("x")
+def _(g, z, x, copy=True, nan=0.0, posinf=None, neginf=None):
+    return g * isfinite(x)
+
+
+def _truth(ufunc: Callable) -> Callable:
+    """Make a comparison of `ufunc`: booleans out, no derivative."""
+
+    def forward(x1, x2):
+        return ufunc(x1, x2)
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x1, x2) number by number, as booleans."
+    return discrete(forward)
+
+
+def _question(ufunc: Callable) -> Callable:
+    def forward(x):
+        return ufunc(x)
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x) number by number."
+    return discrete(forward)
+
+
+equal, not_equal = _truth(onp.equal), _truth(onp.not_equal)
+less, less_equal = _truth(onp.less), _truth(onp.less_equal)
+greater, greater_equal = _truth(onp.greater), _truth(onp.greater_equal)
+logical_and, logical_or, logical_xor = _truth(onp.logical_and), _truth(onp.logical_or), _truth(onp.logical_xor)
+bitwise_and, bitwise_or, bitwise_xor = _truth(onp.bitwise_and), _truth(onp.bitwise_or), _truth(onp.bitwise_xor)
+floor_divide, lcm, ldexp = _truth(onp.floor_divide), _truth(onp.lcm), _truth(onp.ldexp)
+logical_not, isnan, isinf, isfinite = (_question(f) for f in (onp.logical_not, onp.isnan, onp.isinf, onp.isfinite))
+isposinf, isneginf, invert = _question(onp.isposinf), _question(onp.isneginf), _question(onp.invert)

@@ -1,0 +1,358 @@
+"""Linear moves of numbers, each with its mirror image: sum and broadcast, take and scatter, concatenate and split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArgumentError
+from d2lblocks.op import discrete, fit, op
+
+# Gluon's shape functions copy; views would let a write to the result change the argument behind the tape's back.
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return axis as a tuple of non-negative numbers; None means all."""
+    if axis is None:
+        return tuple(range(ndim))
+    return onp.lib.array_utils.normalize_axis_tuple(axis, ndim)
+
+
+def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
+    """Return the shape a reduction over `axis` would have with keepdims=True."""
+    axes = _axes(axis, len(shape))
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+# ---------------------------------------------------------------------------------------- sum | broadcast
+
+
+@op
+def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
+    """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
+    if dtype is None and a.dtype.kind in "iu":
+        dtype = a.dtype
+    return onp.add.reduce(a, axis, dtype, None, bool(keepdims), 0 if initial is None else initial)
+
+
+@sum.vjp("a")
+def _(g, z, a, axis=None, dtype=None, keepdims=False, initial=None):
+    return broadcast_to(g.reshape(kept(a.shape, axis)), a.shape)
+
+
+@op
+def broadcast_to(array, *, shape):
+    """Repeat along axes of length 1 (and new axes in front) until the shape is reached."""
+    return onp.array(onp.broadcast_to(array, shape))
+
+
+@broadcast_to.vjp("array")
+def _(g, z, array, shape):
+    return fit(g, array.shape)
+
+
+# ---------------------------------------------------------------------------------------- reshape
+
+
+@op
+def reshape(a, *, newshape, order="C"):
+    """Give the same numbers another shape; one size may be -1, and 0-d shapes are ()."""
+    if order != "C":
+        raise NotImplementedError(f"order={order!r} is not implemented for reshape; only 'C'.")
+    return onp.reshape(a, newshape).copy()
+
+
+@reshape.vjp("a")
+def _(g, z, a, newshape, order="C"):
+    return g.reshape(a.shape)
+
+
+@op
+def squeeze(a, *, axis=None):
+    """Drop axes of length 1."""
+    return onp.squeeze(a, axis).copy()
+
+
+@squeeze.vjp("a")
+def _(g, z, a, axis=None):
+    return g.reshape(a.shape)
+
+
+@op
+def expand_dims(a, *, axis):
+    """Insert an axis of length 1."""
+    return onp.expand_dims(a, axis).copy()
+
+
+@expand_dims.vjp("a")
+def _(g, z, a, axis):
+    return g.reshape(a.shape)
+
+
+@op
+def transpose(a, *, axes=None):
+    """Permute the axes (None: reverse them)."""
+    return onp.transpose(a, axes).copy(order="C")
+
+
+@transpose.vjp("a")
+def _(g, z, a, axes=None):
+    return transpose(g, axes=None if axes is None else tuple(onp.argsort(_axes(axes, a.ndim))))
+
+
+def swapaxes(a, axis1, axis2):
+    """Exchange two axes."""
+    axes = list(range(a.ndim))
+    one, two = _axes(axis1, a.ndim)[0], _axes(axis2, a.ndim)[0]
+    axes[one], axes[two] = two, one
+    return transpose(a, axes=tuple(axes))
+
+
+def moveaxis(a, source, destination):
+    """Move axes to new places; the others keep their order."""
+    sources, places = _axes(source, a.ndim), _axes(destination, a.ndim)
+    axes = [i for i in range(a.ndim) if i not in sources]
+    for place, axis in sorted(zip(places, sources, strict=True)):
+        axes.insert(place, axis)
+    return transpose(a, axes=tuple(axes))
+
+
+@op
+def flip(m, *, axis=None):
+    """Reverse the order along `axis` (None: along all)."""
+    return onp.flip(m, axis).copy()
+
+
+@flip.vjp("m")
+def _(g, z, m, axis=None):
+    return flip(g, axis=axis)
+
+
+@op
+def roll(a, *, shift, axis=None):
+    """Shift cyclically; what falls off one end comes in at the other."""
+    return onp.roll(a, shift, axis)
+
+
+@roll.vjp("a")
+def _(g, z, a, shift, axis=None):
+    return roll(g, shift=tuple(-s for s in shift) if isinstance(shift, tuple) else -shift, axis=axis)
+
+
+# ---------------------------------------------------------------------------------------- take | scatter
+
+
+@op
+def get(a, *, key):
+    """a[key]: any NumPy index of raw arrays, integers and slices."""
+    return onp.array(a[key])
+
+
+@get.vjp("a")
+def _(g, z, a, key):
+    return scatter(g, key=key, shape=a.shape)
+
+
+@op
+def scatter(g, *, key, shape):
+    """Zeros of the given shape with g added at [key]: the mirror of `get`; repeated places add up."""
+    full = onp.zeros(shape, g.dtype)
+    if is_basic(key):
+        full[key] = g
+    else:
+        onp.add.at(full, key, g)
+    return full
+
+
+@scatter.vjp("g")
+def _(gg, z, g, key, shape):
+    return get(gg, key=key)
+
+
+def is_basic(key: Any) -> bool:
+    """Return whether a raw index is made of integers, slices, None and ... only: then no place comes twice."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(part is None or part is Ellipsis or isinstance(part, int | slice) for part in parts)
+
+
+@op
+def take(a, indices, *, axis=None, mode="clip"):
+    """Pick entries along `axis` by their numbers; 'clip' and 'wrap' forgive numbers that are out of range."""
+    return onp.take(a, onp.asarray(indices).astype(onp.int64), axis, mode=mode)
+
+
+@take.vjp("a")
+def _(g, z, a, indices, axis=None, mode="clip"):
+    raw = onp.asarray(getattr(indices, "_data", indices)).astype(onp.int64)
+    n = a.size if axis is None else a.shape[axis]
+    places = raw % n if mode == "wrap" else raw.clip(0, n - 1) if mode == "clip" else raw
+    if axis is None:
+        return scatter(g, key=(places,), shape=(a.size,)).reshape(a.shape)
+    front = (slice(None),) * _axes(axis, a.ndim)[0]
+    return scatter(g, key=(*front, places), shape=a.shape)
+
+
+@op
+def repeat(a, *, repeats, axis=None):
+    """Repeat every entry `repeats` times along `axis` (None: of the flattened array)."""
+    return onp.repeat(a, repeats, axis)
+
+
+@repeat.vjp("a")
+def _(g, z, a, repeats, axis=None):
+    n = a.size if axis is None else a.shape[axis]
+    places = onp.repeat(onp.arange(n), repeats)
+    if axis is None:
+        return scatter(g, key=(places,), shape=(a.size,)).reshape(a.shape)
+    front = (slice(None),) * _axes(axis, a.ndim)[0]
+    return scatter(g, key=(*front, places), shape=a.shape)
+
+
+def tile(A, reps):
+    """Lay out copies of A, reps times along each axis."""
+    reps = (reps,) if isinstance(reps, int) else tuple(reps)
+    ndim = max(A.ndim, len(reps))
+    shape = (1,) * (ndim - A.ndim) + A.shape
+    reps = (1,) * (ndim - len(reps)) + reps
+    # (n,) tiled r times is (1, n) broadcast to (r, n), then read in one row; the same per axis.
+    between = tuple(k for n in shape for k in (1, n))
+    spread = tuple(k for r, n in zip(reps, shape, strict=True) for k in (r, n))
+    whole = tuple(r * n for r, n in zip(reps, shape, strict=True))
+    return broadcast_to(A.reshape(between), shape=spread).reshape(whole)
+
+
+@op
+def tril(m, *, k=0):
+    """Lower triangle: zero above the k-th diagonal."""
+    return onp.tril(m, k)
+
+
+@tril.vjp("m")
+def _(g, z, m, k=0):
+    return tril(g, k=k)
+
+
+@op
+def triu(m, *, k=0):
+    """Upper triangle: zero below the k-th diagonal."""
+    return onp.triu(m, k)
+
+
+@triu.vjp("m")
+def _(g, z, m, k=0):
+    return triu(g, k=k)
+
+
+def diagonal(a, offset=0, axis1=0, axis2=1):
+    """Return the entries a[..., i, i + offset, ...]."""
+    moved = moveaxis(a, (axis1, axis2), (-2, -1))
+    rows, columns = moved.shape[-2:]
+    i = onp.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
+    return get(moved, key=(..., i - min(offset, 0), i + max(offset, 0)))
+
+
+def trace(a, offset=0, axis1=0, axis2=1):
+    """Return the sum of the diagonal."""
+    return diagonal(a, offset, axis1, axis2).sum(axis=-1)
+
+
+def diag(array, k=0):
+    """Return the k-th diagonal of a matrix, or the matrix with this diagonal."""
+    if array.ndim == 2:
+        return diagonal(array, k)
+    if array.ndim != 1:
+        raise ArgumentError(f"diag takes 1 or 2 dimensions, got shape {array.shape}.")
+    n = array.size + abs(k)
+    i = onp.arange(array.size)
+    return scatter(array, key=(i - min(k, 0), i + max(k, 0)), shape=(n, n))
+
+
+# ---------------------------------------------------------------------------------------- concatenate | split
+
+
+@op
+def join(*arrays, axis=0):
+    """Put arrays one after the other along an axis they all have."""
+    kinds = {a.dtype for a in arrays}
+    if len(kinds) > 1 and any(kind.kind == "f" for kind in kinds):
+        widest = onp.result_type(*[kind for kind in kinds if kind.kind == "f"])
+        arrays = [a.astype(widest, copy=False) for a in arrays]
+    return onp.concatenate(arrays, axis)
+
+
+@join.vjps
+def _(g, z, wanted, *arrays, axis=0):
+    axis = _axes(axis, g.ndim)[0]
+    ends = onp.cumsum([a.shape[axis] for a in arrays])
+    front = (slice(None),) * axis
+    return [
+        get(g, key=(*front, slice(int(end) - a.shape[axis], int(end)))) if want else None
+        for a, end, want in zip(arrays, ends, wanted, strict=True)
+    ]
+
+
+def concatenate(seq, axis=0, out=None):
+    """Put arrays one after the other along `axis` (None: flattened)."""
+    if axis is None:
+        seq, axis = [a.reshape(-1) for a in seq], 0
+    if not len(seq):
+        raise ArgumentError("concatenate needs at least one array, got none.")
+    return join(*seq, axis=axis) if out is None else join(*seq, axis=axis, out=out)
+
+
+def stack(arrays, axis=0, out=None):
+    """Put arrays of one shape side by side along a new axis."""
+    shapes = {a.shape for a in arrays}
+    if len(shapes) != 1:
+        raise ArgumentError(f"stack needs arrays of one shape, got {sorted(shapes)}.")
+    ndim = len(next(iter(shapes))) + 1
+    axis = _axes(axis, ndim)[0]
+    return concatenate([expand_dims(a, axis=axis) for a in arrays], axis, out)
+
+
+def split(ary, indices_or_sections, axis=0):
+    """Cut into equal sections, or at the given places, along `axis`; gives a list."""
+    n = ary.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if indices_or_sections < 1 or n % indices_or_sections:
+            raise ArgumentError(
+                f"array split does not result in an equal division: {n} entries into {indices_or_sections} sections."
+            )
+        step = n // indices_or_sections
+        cuts = list(range(step, n, step)) if step else [0] * (indices_or_sections - 1)
+    else:
+        cuts = [int(i) for i in indices_or_sections]
+    front = (slice(None),) * _axes(axis, ary.ndim)[0]
+    return [get(ary, key=(*front, slice(a, b))) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
+
+
+def array_split(ary, indices_or_sections, axis=0):
+    """Cut into sections along `axis`; the first ones are one longer where it does not come out even."""
+    if not isinstance(indices_or_sections, int):
+        return split(ary, indices_or_sections, axis)
+    size, extra = divmod(ary.shape[axis], indices_or_sections)
+    sizes = [size + 1] * extra + [size] * (indices_or_sections - extra)
+    return split(ary, list(onp.cumsum(sizes)[:-1]), axis)
+
+
+@op
+def pad(x, *, pad_width, mode="constant", constant_values=0):
+    """Add `constant_values` around x, pad_width = ((before, after), ...) per axis."""
+    if mode != "constant":
+        return onp.pad(x, pad_width, mode=mode)
+    return onp.pad(x, pad_width, mode=mode, constant_values=constant_values)
+
+
+@pad.vjp("x")
+def _(g, z, x, pad_width, mode="constant", constant_values=0):
+    if mode != "constant":
+        raise NotImplementedError(f"pad(mode={mode!r}) has no derivative; only 'constant' has.")
+    widths = onp.broadcast_to(onp.asarray(pad_width), (x.ndim, 2))
+    return get(g, key=tuple(slice(int(w[0]), int(w[0]) + n) for w, n in zip(widths, x.shape, strict=True)))
+
+
+@discrete
+def nonzero_places(a):
+    """Return the places of the entries that are not 0, one array per axis."""
+    return tuple(onp.nonzero(a))

@@ -1,0 +1,292 @@
+"""Random arrays: every draw takes its words from the serial stream, in call order (integers: the parallel one)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks import rng
+from d2lblocks.autograd import pause
+from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.linalg import cholesky
+from d2lblocks.np.ndarray import ndarray, wrap
+
+F = onp.float32
+
+
+def raw(value: Any) -> onp.ndarray:
+    """Return a parameter as a raw array; numbers become float32."""
+    if isinstance(value, ndarray):
+        return value._data
+    return onp.asarray(value, onp.float32)
+
+
+def shape_of(size: Any, *parameters: onp.ndarray) -> tuple[int, ...]:
+    """Return the shape of a draw: `size`, or what the parameters broadcast to."""
+    if size is None:
+        return onp.broadcast_shapes(*[p.shape for p in parameters])
+    shape = tuple(int(n) for n in size) if isinstance(size, tuple | list) else (int(size),)
+    if any(n < 0 for n in shape):
+        raise ArgumentError(f"size cannot be negative, got {size}.")
+    try:
+        onp.broadcast_shapes(shape, *[p.shape for p in parameters])
+    except ValueError:
+        raise ArgumentError(f"size {shape} does not fit parameters of shapes {[p.shape for p in parameters]}.") from None
+    return shape
+
+
+def batched(batch_shape: Any, *parameters: Any) -> tuple[int, ...]:
+    """Return batch_shape in front of the shape of the parameters."""
+    batch = () if batch_shape is None else tuple(batch_shape) if isinstance(batch_shape, tuple) else (batch_shape,)
+    return batch + shape_of(None, *[raw(p) for p in parameters])
+
+
+def finish(values: Any, out: Any = None) -> ndarray:
+    """Wrap the drawn values, or write them into `out`."""
+    made = wrap(onp.asarray(values))
+    return made if out is None else made.copyto(out)
+
+
+def _floating(dtype: Any, name: str) -> onp.dtype:
+    kind = as_dtype(dtype)
+    if kind.kind != "f":
+        raise ArgumentError(f"{name}: dtype must be float16, float32 or float64, got {kind}.")
+    return kind
+
+
+def _positive(value: onp.ndarray, what: str, name: str, zero: bool = False) -> None:
+    if not (value >= 0 if zero else value > 0).all():
+        raise ArgumentError(f"{name}: expect {what} {'>=' if zero else '>'} 0, got {value.min():g} ({what} < 0 or 0).")
+
+
+def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
+            out: Any = None) -> ndarray:  # fmt: skip
+    """low + u (high - low), u uniform in [0, 1]; computed in float32 from one word each."""
+    kind, a, b = _floating(dtype, "uniform"), raw(low), raw(high)
+    return finish((a + rng.uniform(shape_of(size, a, b)) * (b - a)).astype(kind), out)
+
+
+def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
+           out: Any = None) -> ndarray:  # fmt: skip
+    """Return loc + z scale, z from N(0, 1) by the polar method."""
+    kind, a, b = _floating(dtype, "normal"), raw(loc), raw(scale)
+    if not (b >= 0).all():
+        raise ArgumentError(f"normal: expect scale >= 0, got {b.min():g} (scale < 0).")
+    return finish((a + rng.normal(shape_of(size, a, b)) * b).astype(kind), out)
+
+
+def rand(*size: int, **kwargs: Any) -> ndarray:
+    """Return uniform draws in [0, 1] of the shape given by the arguments."""
+    return uniform(0, 1, size, **kwargs)
+
+
+def randn(*size: int, **kwargs: Any) -> ndarray:
+    """Return standard normal draws of the shape given by the arguments."""
+    return normal(0, 1, size, **kwargs)
+
+
+def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
+              out: Any = None) -> ndarray:  # fmt: skip
+    """exp(z), z from N(mean, sigma²)."""
+    return finish(rng.expf(normal(mean, sigma, size)._data).astype(as_dtype(dtype)), out)
+
+
+def exponential(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """-scale log(u)."""
+    s = raw(scale)
+    _positive(s, "scale", "exponential", zero=True)
+    u = rng.uniform(shape_of(size, s))
+    values = s * -rng.logf(u) if s.ndim else (-s.astype("f8") * onp.log(u.astype("f8"))).astype(F)
+    return finish(values, out)
+
+
+def rayleigh(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """Return scale sqrt(-2 log(u))."""
+    s = raw(scale)
+    _positive(s, "scale", "rayleigh", zero=True)
+    u = rng.uniform(shape_of(size, s)).astype("f8")
+    return finish(s * onp.sqrt(-2 * onp.log(u)).astype(F), out)
+
+
+def weibull(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """(-log(u))^(1/a)."""
+    k = raw(a)
+    _positive(k, "a", "weibull")
+    u = rng.uniform(shape_of(size, k))
+    return finish(rng.powf(-rng.logf(u), (1 / k.astype("f8")).astype(F)), out)
+
+
+def pareto(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """exp(-log(u) / a) - 1."""
+    k = raw(a)
+    _positive(k, "a", "pareto")
+    u = rng.uniform(shape_of(size, k))
+    power_of = (-rng.logf(u) / k).astype("f8") if k.ndim else -onp.log(u.astype("f8")) / k.astype("f8")
+    return finish((onp.exp(power_of) - 1).astype(F), out)
+
+
+def power(a: Any, size: Any = None) -> ndarray:
+    """(1 - u)^(1/a); one word more than values is drawn, as the original does."""
+    k = raw(a)
+    _positive(k, "a", "power")
+    u = rng.uniform(shape_of(size, k))
+    rng.serial_words(1)
+    return finish(rng.powf(F(1) - u, (1 / k.astype("f8")).astype(F)))
+
+
+def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """Return loc + scale log(u / (1 - u))."""
+    a, s = raw(loc), raw(scale)
+    _positive(s, "scale", "logistic", zero=True)
+    u = rng.uniform(shape_of(size, a, s)).astype("f8")
+    return finish(a + (onp.log(u) - onp.log(1 - u)).astype(F) * s, out)
+
+
+def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """Return loc - scale log(-log(u))."""
+    a, s = raw(loc), raw(scale)
+    _positive(s, "scale", "gumbel", zero=True)
+    u = rng.uniform(shape_of(size, a, s)).astype("f8")
+    return finish(a + (-onp.log(-onp.log(u))).astype(F) * s, out)
+
+
+def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = None, ctx: Any = None,
+            out: Any = None) -> ndarray:  # fmt: skip
+    """Return integers in [low, high), or in [0, low) if only one bound is given; int64, or int32 on request."""
+    if high is None:
+        low, high = 0, low
+    low, high = int(low), int(high)
+    if low >= high:
+        raise ArgumentError(
+            f"randint: low must be less or equal to high in uniform distribution, and the range [{low}, {high}) is empty."
+        )
+    kind = onp.dtype("int64" if dtype is None or dtype is int else dtype)
+    if kind not in (onp.int32, onp.int64):
+        raise ArgumentError(f"randint: dtype must be int32 or int64, got {kind}.")
+    return finish(rng.randint(low, high, shape_of(size), kind), out)
+
+
+def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """Draw entries of `a` (or of 0 .. a-1), with or without putting them back, evenly or with probabilities p."""
+    pool = a if isinstance(a, ndarray) else None
+    n = pool.shape[0] if pool is not None else int(a)
+    shape = shape_of(size)
+    count = int(onp.prod(shape, dtype=int))
+    if p is not None and not isinstance(p, ndarray):
+        raise AssertionError(f"choice: p must be an ndarray, got {type(p).__name__}; write p=np.array(p).")
+    if n < 1 or (not replace and count > n):
+        raise ArgumentError(f"choice: cannot draw {count} of {n} entries" + ("." if replace else " without replacement."))
+    if p is not None and p.shape != (n,):
+        raise ArgumentError(f"choice: p has shape {p.shape}, expected ({n},).")
+    places = _with_replacement(n, count, p) if replace else _without_replacement(n, count, p)
+    places = places.astype(onp.int64).reshape(shape)
+    return finish(places if pool is None else pool._data[places], out)
+
+
+def _with_replacement(n: int, count: int, p: ndarray | None) -> onp.ndarray:
+    if p is None:
+        return rng.serial_words(count) % onp.uint32(n)
+    ends = onp.cumsum(p._data.astype(F), dtype=F)
+    return onp.searchsorted(ends, rng.uniform((count,)), side="left").clip(0, n - 1)
+
+
+def _without_replacement(n: int, count: int, p: ndarray | None) -> onp.ndarray:
+    if p is not None:  # the largest keys of a Gumbel race (Yellott 1977)
+        keys = -rng.logf(-rng.logf(rng.uniform((n,)))) + rng.logf(p._data.astype(F))
+        return onp.argsort(-keys, kind="stable")[:count]
+    swaps = min(count, n - count)
+    split = n - swaps
+    entries = onp.arange(n)
+    for k, word in enumerate(rng.serial_words(swaps)):
+        z = int(word) % (split + k + 1)
+        if z < split:
+            entries[z], entries[split + k] = entries[split + k], entries[z]
+    return entries[n - count :] if 2 * count < n else entries[:count]
+
+
+def shuffle(x: ndarray) -> None:
+    """Put the entries (rows) of x into random order, in place."""
+    if not isinstance(x, ndarray):
+        raise AssertionError(f"shuffle: an ndarray is needed, got {type(x).__name__}.")
+    data, n = x._data, len(x)
+    order = onp.arange(n)
+    for i in range(1, n) if data.ndim == 1 else range(n - 1, 0, -1):
+        j = rng.below(i + 1)
+        order[i], order[j] = order[j], order[i]
+    with pause():
+        x[...] = data[order]
+
+
+def multinomial(n: int, pvals: Any, size: Any = None, **kwargs: Any) -> ndarray:
+    """Throw n balls into boxes with probabilities `pvals`: counts, int64, shape size + (boxes,)."""
+    listed = not isinstance(pvals, ndarray)
+    p = onp.asarray(pvals, onp.float64) if listed else pvals._data
+    if p[:-1].sum() > 1 + 1e-6:
+        raise ArgumentError(f"multinomial: sum(pvals[:-1]) > 1.0, got {p[:-1].sum():g}.")
+    shape, k = shape_of(() if size is None else size), len(p)
+    rows = int(onp.prod(shape, dtype=int))
+    u = rng.uniform64(n * rows)
+    if listed:
+        rng.uniform64(k)  # the original draws one number per box and drops it; the stream must stand where it does
+    boxes = onp.searchsorted(onp.cumsum(p, dtype=p.dtype), u.astype(p.dtype), side="right").clip(0, k - 1)
+    counts = onp.zeros((rows, k), onp.int64)
+    onp.add.at(counts, (onp.repeat(onp.arange(rows), n), boxes), 1)
+    return finish(counts.reshape((*shape, k)))
+
+
+def _gamma64(a: onp.ndarray, scale: onp.ndarray, shape: tuple) -> onp.ndarray:
+    """Return gamma draws in float64 by Marsaglia & Tsang (2000); all are drawn again until none is refused."""
+    n = int(onp.prod(shape, dtype=int))
+    a, scale = (onp.broadcast_to(v, shape).reshape(-1).astype("f8") for v in (a, scale))
+    d = onp.where(a < 1, a + 2 / 3, a - 1 / 3)
+    c = 1 / onp.sqrt(9 * d)
+    values, waiting = onp.empty(n), onp.ones(n, bool)
+    while waiting.any():
+        u = rng.uniform64(2 * n)
+        u0, u1 = u[0::2], u[1::2]
+        z = rng.normal64(n)
+        v = (1 + c * z) ** 3
+        with onp.errstate(invalid="ignore", divide="ignore"):
+            logs = rng.logf(onp.where(v > 0, v, 1)).astype("f8")
+            near = (u0 <= 1 - 0.0331 * z**4) | (rng.logf(u0) < z * z / 2 + d * (1 - v + logs))
+        taken = waiting & (v > 0) & near
+        drawn = d * v * scale
+        drawn = onp.where(a < 1, drawn * rng.powf(u1, (1 / a).astype(F)), drawn)
+        values[taken] = drawn[taken]
+        waiting &= ~taken
+    return values.reshape(shape)
+
+
+def gamma(shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+    """Return draws from the gamma distribution with the given shape and scale."""
+    a, s = raw(shape), raw(scale)
+    _positive(a, "shape", "gamma")
+    _positive(s, "scale", "gamma", zero=True)
+    return finish(_gamma64(a, s, shape_of(size, a, s)).astype(as_dtype(dtype)), out)
+
+
+def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
+    """X / (X + Y) for gamma draws X, Y of shapes a, b."""
+    p, q = raw(a), raw(b)
+    _positive(p, "a", "beta")
+    _positive(q, "b", "beta")
+    shape = shape_of(size, p, q)
+    x, y = _gamma64(p, F(1), shape), _gamma64(q, F(1), shape)
+    return finish((x / (x + y)).astype(as_dtype(dtype)))
+
+
+def chisquare(df: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
+    """Return the sum of df squared standard normals: gamma(df / 2, 2)."""
+    k = raw(df)
+    _positive(k, "df", "chisquare")
+    return gamma(wrap(k / F(2)), 2.0, size, dtype)
+
+
+def multivariate_normal(mean: ndarray, cov: ndarray, size: Any = None, check_valid: Any = None, tol: Any = None) -> ndarray:
+    """Return mean + L z with cov = L Lᵀ and z standard normal."""
+    if not isinstance(mean, ndarray) or not isinstance(cov, ndarray):
+        raise ArrayTypeError("multivariate_normal takes mean and cov as arrays: np.array(...).")
+    z = normal(size=(*shape_of(() if size is None else size), mean.shape[-1]))
+    return mean + (z.reshape((*z.shape, 1)) * cholesky(cov).swapaxes(-1, -2)).sum(axis=-2)

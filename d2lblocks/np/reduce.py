@@ -1,0 +1,204 @@
+"""Reductions that are not linear: mean, max, var, prod, cumsum, argmax, sort."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.np.elementwise import sqrt
+from d2lblocks.np.moves import _axes, broadcast_to, flip, get, kept, nonzero_places, scatter, stack, sum
+from d2lblocks.op import discrete, op
+
+
+def _count(shape: tuple, axis: Any) -> int:
+    n = 1
+    for i in _axes(axis, len(shape)):
+        n *= shape[i]
+    return n
+
+
+@op
+def mean(a, *, axis=None, dtype=None, keepdims=False):
+    """Return the sum over `axis` divided by the count; of integers and truths in float32."""
+    if dtype is None and a.dtype.kind != "f":
+        dtype = onp.float32
+    total = onp.add.reduce(a, axis, dtype, None, bool(keepdims))
+    return total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
+
+
+@mean.vjp("a")
+def _(g, z, a, axis=None, dtype=None, keepdims=False):
+    return broadcast_to(g.reshape(kept(a.shape, axis)) * (1.0 / builtins.max(1, _count(a.shape, axis))), shape=a.shape)
+
+
+def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
+    """Return the mean of (a - mean)², divided by n - ddof instead of n."""
+    n = _count(a.shape, axis)
+    centred = a - mean(a, axis=axis, dtype=dtype, keepdims=True)
+    squares = sum(centred * centred, axis=axis, keepdims=keepdims)
+    result = squares / (n - ddof)
+    return result if out is None else result.copyto(out)
+
+
+def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
+    """Return the square root of `var`."""
+    result = sqrt(var(a, axis, dtype, None, ddof, keepdims))
+    return result if out is None else result.copyto(out)
+
+
+def average(a, axis=None, weights=None, returned=False):
+    """Return the weighted mean: sum(w a) / sum(w)."""
+    if weights is None:
+        result, total = mean(a, axis=axis), None
+    else:
+        if weights.shape != a.shape:
+            shape = [1] * a.ndim
+            shape[_axes(axis, a.ndim)[0]] = weights.size
+            weights = weights.reshape(tuple(shape))
+        total = sum(a * 0 + weights, axis=axis)
+        result = sum(a * weights, axis=axis) / total
+    return (result, total if total is not None else result * 0 + _count(a.shape, axis)) if returned else result
+
+
+@op
+def max(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
+    """Largest entry over `axis`; nan wins."""
+    return onp.max(a, axis=axis, keepdims=bool(keepdims))
+
+
+@op
+def min(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
+    """Smallest entry over `axis`; nan wins."""
+    return onp.min(a, axis=axis, keepdims=bool(keepdims))
+
+
+@max.vjp("a")
+@min.vjp("a")
+def _(g, z, a, axis=None, keepdims=False):
+    # Every entry that reached the extreme gets the gradient, ties included, as in the original.
+    shape = kept(a.shape, axis)
+    return g.reshape(shape) * (a == z.reshape(shape))
+
+
+@op
+def prod(a, *, axis=None, dtype=None, keepdims=False):
+    """Product over `axis`."""
+    return onp.prod(a, axis=axis, dtype=dtype or (a.dtype if a.dtype.kind in "iu" else None), keepdims=bool(keepdims))
+
+
+@prod.vjp("a")
+def _(g, z, a, axis=None, dtype=None, keepdims=False):
+    # The product of the others, from the left and from the right: right where entries are 0, too.
+    axes = _axes(axis, a.ndim)
+    rest = tuple(i for i in range(a.ndim) if i not in axes)
+    moved = a.transpose((*rest, *axes)).reshape((*(a.shape[i] for i in rest), -1))
+    columns = [moved[..., i] for i in range(moved.shape[-1])]
+    parts = []
+    for i in range(len(columns)):
+        others = columns[i] * 0 + 1
+        for j, column in enumerate(columns):
+            others = others if j == i else others * column
+        parts.append(others)
+    stacked = stack(parts, axis=-1).reshape((*(a.shape[i] for i in rest), *(a.shape[i] for i in axes)))
+    back = stacked.transpose(tuple(int(i) for i in onp.argsort((*rest, *axes))))
+    return g.reshape(kept(a.shape, axis)) * back
+
+
+@op
+def cumsum(a, *, axis=None, dtype=None):
+    """Running sum along `axis` (None: of the flattened array)."""
+    return onp.cumsum(a, axis=axis, dtype=dtype or (a.dtype if a.dtype.kind in "iu" else None))
+
+
+@cumsum.vjp("a")
+def _(g, z, a, axis=None, dtype=None):
+    along = 0 if axis is None else axis
+    return flip(cumsum(flip(g, axis=along), axis=along), axis=along).reshape(a.shape)
+
+
+@op
+def sort(a, *, axis=-1, kind=None, order=None):
+    """Sort in rising order along `axis`."""
+    return onp.sort(a, axis=axis)
+
+
+@sort.vjp("a")
+def _(g, z, a, axis=-1, kind=None, order=None):
+    if axis is None:
+        a, axis = a.reshape(-1), 0
+    places = onp.argsort(getattr(a, "_data", a), axis=axis, kind="stable")
+    grid = list(onp.indices(places.shape, sparse=True))
+    grid[_axes(axis, places.ndim)[0]] = places
+    return scatter(g, key=tuple(grid), shape=a.shape)
+
+
+def ptp(a, axis=None, keepdims=False):
+    """Return max - min over `axis`."""
+    return max(a, axis=axis, keepdims=keepdims) - min(a, axis=axis, keepdims=keepdims)
+
+
+def diff(a, n=1, axis=-1):
+    """Return a[i + 1] - a[i] along `axis`, n times."""
+    front = (slice(None),) * _axes(axis, a.ndim)[0]
+    for _ in range(n):
+        a = get(a, key=(*front, slice(1, None))) - get(a, key=(*front, slice(None, -1)))
+    return a
+
+
+# ---------------------------------------------------------------------------------------- positions and truths
+
+
+@discrete
+def argmax(a, *, axis=None, keepdims=False):
+    """Position of the largest entry, int64; the first one of several."""
+    return onp.argmax(a, axis=axis, keepdims=bool(keepdims))
+
+
+@discrete
+def argmin(a, *, axis=None, keepdims=False):
+    """Position of the smallest entry, int64; the first one of several."""
+    return onp.argmin(a, axis=axis, keepdims=bool(keepdims))
+
+
+@discrete
+def argsort(a, *, axis=-1, kind=None, order=None):
+    """Positions that would sort along `axis`, int64; equal entries keep their order."""
+    return onp.argsort(a, axis=axis, kind="stable")
+
+
+@discrete
+def all(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
+    """Whether all entries over `axis` are true."""
+    return onp.all(a, axis=axis, keepdims=bool(keepdims))
+
+
+@discrete
+def any(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
+    """Whether some entry over `axis` is true."""
+    return onp.any(a, axis=axis, keepdims=bool(keepdims))
+
+
+@discrete
+def bincount(x, weights=None, *, minlength=0):
+    """Count how often each whole number occurs."""
+    return onp.bincount(x.astype(onp.int64), weights, minlength)
+
+
+@discrete
+def unique_parts(a, *, axis=None):
+    """Distinct entries in rising order, with first positions, inverse and counts."""
+    return onp.unique(a, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+
+
+def unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None):
+    """Return the distinct entries in rising order, and on request their first positions, inverse and counts."""
+    values, *parts = unique_parts(ar, axis=axis)
+    chosen = [part for part, want in zip(parts, (return_index, return_inverse, return_counts), strict=True) if want]
+    return (values, *chosen) if chosen else values
+
+
+def nonzero(a):
+    """Return the places of the entries that are not 0, one int64 array per axis."""
+    return nonzero_places(a)

@@ -1,0 +1,1 @@
+"""Bytes on disk and the arrays in them; one file per format."""

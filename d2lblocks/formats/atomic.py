@@ -1,0 +1,100 @@
+"""Files that are either the old one or the new one, never half of each: write beside, sync, rename, sync the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import stat
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+_calls = itertools.count()
+
+
+@contextlib.contextmanager
+def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `file`; it takes its place when the block ends well, and vanishes otherwise.
+
+    Raises OSError naming `file`: no such folder, no permission, a read-only file, a full disk.
+    """
+    named = os.fspath(file)
+    target = os.path.realpath(named)
+    mode = _check_target(named, target)
+    if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device is written into, never replaced
+        with open(target, "wb") as f:
+            yield f
+        return
+    folder, base = os.path.split(target)
+    temporary = os.path.join(folder, f".{base[:180]}.{os.getpid()}.{next(_calls)}.tmp")
+    try:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as f:
+            if mode is not None:
+                os.chmod(temporary, stat.S_IMODE(mode))
+            yield f
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, target)
+        _sync_folder(folder)
+    except BaseException as problem:  # Ctrl-C too: nothing is left lying about
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        if isinstance(problem, OSError):
+            raise type(problem)(problem.errno, problem.strerror, named) from None
+        raise
+    _remove_orphans(folder, base)
+
+
+def _check_target(named: str, target: str) -> int | None:
+    """Return the mode of the file that is there, None if there is none; refuse what cannot be replaced."""
+    try:
+        mode = os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(21, "Is a directory; give the name of a file", named)
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
+        raise PermissionError(13, "The file is read-only", named)
+    return mode
+
+
+def _sync_folder(folder: str) -> None:
+    """Make the rename itself durable, where folders can be synced."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_orphans(folder: str, base: str) -> None:
+    """Remove temporary files of this target whose process was killed while it wrote."""
+    pattern = re.compile(re.escape(f".{base[:180]}.") + r"(\d+)\.\d+\.tmp")
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            match = pattern.fullmatch(entry)
+            if match and not _alive(int(match[1])):
+                with contextlib.suppress(OSError):
+                    os.remove(os.path.join(folder, entry))
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":  # there os.kill would end the process
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_all(f: BinaryIO, data: Any) -> None:
+    """Write every byte; a short write is an error of the disk, not a success."""
+    view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
+    while view:
+        view = view[f.write(view) :]

@@ -1,0 +1,303 @@
+"""The block: a layer, a group of layers or a whole net, always with the same face: inputs in, outputs out, parameters."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from d2lblocks import io
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError
+from d2lblocks.gluon.hooks import HookHandle
+from d2lblocks.gluon.loading import assign, check_all, named
+from d2lblocks.gluon.located import Located
+from d2lblocks.gluon.naming import NameScope, current_scope
+from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.gluon.parameter_dict import ParameterDict
+from d2lblocks.gluon.summary import summary_text
+from d2lblocks.np.ndarray import ndarray
+from d2lblocks.rich import Rich
+
+
+class Resolution(NamedTuple):
+    """One size that became known: which parameter, which axis, and the input that told it."""
+
+    block: str
+    parameter: str
+    dim: int
+    before: int
+    after: int
+    input_shape: tuple
+
+
+_RESERVED = ("name", "prefix", "params", "collect_params", "forward", "initialize", "save_parameters", "name_scope")
+
+
+class Block(Rich):
+    """Base of all layers and nets: assign blocks and parameters to attributes, write `forward`."""
+
+    _children: dict[str, Block]
+    _reg_params: dict[str, Parameter]
+
+    def __init__(self, prefix: str | None = None, params: ParameterDict | None = None):
+        if params is not None and not isinstance(params, ParameterDict):
+            cure = " Write params=block.params." if isinstance(params, Block) else ""
+            raise ArrayTypeError(f"params must be a ParameterDict, got {type(params).__name__}.{cure}")
+        outer = current_scope()
+        own = outer.new(type(self).__name__.lower()) if prefix is None else prefix
+        inherited = outer.params
+        shared = params if params is not None else (inherited._shared if inherited is not None else None)
+        made = ParameterDict(params.prefix if params is not None else outer.prefix + own, shared)
+        self.__dict__.update(
+            _prefix=outer.prefix + own,
+            _params=made,
+            _scope=NameScope(outer.prefix + own, made, transparent=prefix == ""),
+            _children={},
+            _reg_params={},
+            _forward_hooks={},
+            _forward_pre_hooks={},
+            _resolutions=[],
+        )
+
+    def __repr__(self) -> str:
+        self._initialized()
+        blocks = {k: v for k, v in self.__dict__.items() if isinstance(v, Block)}
+        return f"{type(self).__name__}(\n{indented(blocks)}\n)"
+
+    def _initialized(self) -> dict:
+        """Return the instance's dict, or say that super().__init__() was forgotten."""
+        if "_children" not in self.__dict__:
+            raise BlockNotReady(
+                f"{type(self).__name__}.__init__ did not call super().__init__() first, so the block has no attribute "
+                "'_children'. Make `super().__init__(**kwargs)` its first line."
+            )
+        return self.__dict__
+
+    # ---------------------------------------------------------------------------------------- attributes
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_block, is_parameter = isinstance(value, Block), isinstance(value, Parameter)
+        if is_block or is_parameter:
+            self._initialized()
+        if name in _RESERVED and not callable(value):
+            raise AttributeError(f"The name {name!r} is reserved by Block; call the attribute of {type(self).__name__} "
+                                 "something else.")  # fmt: skip
+        old = self.__dict__.get(name)
+        if isinstance(old, Parameter) and not is_parameter:
+            raise ArrayTypeError(
+                f"{type(self).__name__}.{name} is the Parameter {old.name}, which cannot become a "
+                f"{type(value).__name__}. Write {name}.set_data(...) to change its numbers."
+            )
+        if isinstance(old, Parameter) and is_parameter and old is not value:
+            raise MismatchError(
+                f"Overriding Parameter attribute {name} is not allowed. If you want to share parameters between "
+                "blocks, please set 'params' at Block construction instead."
+            )
+        if isinstance(old, Block) and not is_block and value is not None:
+            raise ArrayTypeError(
+                f"Changing attribute type for {name} from {type(old)} to {type(value)}is not allowed."
+            )
+        if is_block:
+            self.register_child(value, name)
+        elif is_parameter:
+            self._reg_params[name] = value
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._children.pop(name, None)
+        self._reg_params.pop(name, None)
+        object.__delattr__(self, name)
+
+    def register_child(self, block: Block, name: str | None = None) -> None:
+        """Make `block` a child: its parameters belong to this block. The name defaults to its number."""
+        if not isinstance(block, Block):
+            raise ArrayTypeError(f"A child must be a Block, got {block!r} ({type(block).__name__}).")
+        if any(inner is self for inner in _walk(block)):
+            raise ArgumentError(f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree.")
+        self._initialized()["_children"][str(len(self._children)) if name is None else name] = block
+
+    # ---------------------------------------------------------------------------------------- names and parameters
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of this block's parameters: dense0_."""
+        return self._initialized()["_prefix"]
+
+    @property
+    def name(self) -> str:
+        """The prefix without its last underscore: dense0."""
+        return self.prefix[:-1] if self.prefix.endswith("_") else self.prefix
+
+    @property
+    def params(self) -> ParameterDict:
+        """The block's own parameters, without those of its children."""
+        return self._initialized()["_params"]
+
+    def name_scope(self) -> NameScope:
+        """Return a scope for `with`, in which children are named after this block: mlp0_dense0_."""
+        return self._initialized()["_scope"]
+
+    def collect_params(self, select: str | None = None) -> ParameterDict:
+        """Return all parameters of the tree; with `select`, those whose full name it matches from the start."""
+        self._check_containers()
+        found = ParameterDict(self.params.prefix)
+        for block in _walk(self):
+            found.update(block.params)
+        return found if select is None else found.select(select)
+
+    def _check_containers(self) -> None:
+        """Warn of blocks in lists and dicts: they are children in no net."""
+        for block in _walk(self):
+            children = {id(child) for child in block._children.values()}
+            for name, value in block.__dict__.items():
+                held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+                if not name.startswith("_") and any(isinstance(v, Block) and id(v) not in children for v in held):
+                    warnings.warn(
+                        f'"{type(block).__name__}.{name}" is an unregistered container with Blocks. Note that Blocks '
+                        "inside the list, tuple or dict will not be registered automatically. Make sure to register "
+                        "them using register_child() or switching to nn.Sequential/nn.HybridSequential instead. ",
+                        stacklevel=4,
+                    )
+
+    def _collect_params_with_prefix(self, prefix: str = "") -> dict[str, Parameter]:
+        """Return parameters by structural name: hidden.weight, 0.bias."""
+        prefix = prefix + "." if prefix else ""
+        found = {prefix + key: p for key, p in self._reg_params.items()}
+        for key, child in self._children.items():
+            found.update(child._collect_params_with_prefix(prefix + key))
+        return found
+
+    def initialize(self, init: Any = None, ctx: Any = None, verbose: bool = False, force_reinit: bool = False) -> None:
+        """Fill all parameters by `init` (default: Uniform(0.07)); those of unknown shape wait for the first batch."""
+        self.collect_params().initialize(init, ctx, verbose, force_reinit)
+
+    def apply(self, fn: Callable[[Block], Any]) -> Block:
+        """Call fn on every block of the tree, children first; gives back the block."""
+        for child in self._children.values():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def cast(self, dtype: Any) -> None:
+        """Change the dtype of all parameters."""
+        for child in self._children.values():
+            child.cast(dtype)
+        for p in self.params.values():
+            p.cast(dtype)
+
+    def hybridize(self, active: bool = True, **kwargs: Any) -> None:
+        """Pass the wish on to the children; a plain block has nothing to hybridize."""
+        for child in self._children.values():
+            child.hybridize(active, **kwargs)
+
+    # ---------------------------------------------------------------------------------------- calling
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            pre_hooks, hooks = self._forward_pre_hooks, self._forward_hooks
+        except AttributeError:
+            self._initialized()
+            raise
+        if pre_hooks:
+            for hook in list(pre_hooks.values()):
+                hook(self, args)
+        try:
+            out = self.forward(*args)
+        except Located as problem:
+            if problem.trail[-1] is not self:
+                problem.trail.append(self)
+            raise
+        if out is None:
+            warnings.warn(
+                f"{type(self).__name__}.forward returned None; end it with `return ...`.", stacklevel=2
+            )
+        if hooks:
+            for hook in list(hooks.values()):
+                hook(self, args, out)
+        return out
+
+    def forward(self, *args: Any) -> Any:
+        """Compute the outputs; override."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(self, x); write one that returns the output.")
+
+    def register_forward_pre_hook(self, hook: Callable) -> HookHandle:
+        """Call hook(block, inputs) before every forward; the handle's detach() ends it."""
+        return HookHandle().attach(self._forward_pre_hooks, hook)
+
+    def register_forward_hook(self, hook: Callable) -> HookHandle:
+        """Call hook(block, inputs, output) after every forward; the handle's detach() ends it."""
+        return HookHandle().attach(self._forward_hooks, hook)
+
+    def summary(self, *inputs: ndarray) -> None:
+        """Run the inputs through the net and print a table of layers, output shapes and parameter counts."""
+        print(summary_text(self, inputs))
+
+    # ---------------------------------------------------------------------------------------- files
+
+    def save_parameters(self, filename: str | os.PathLike, deduplicate: bool = False) -> None:
+        """Save names and numbers, not the architecture. Names follow the structure: hidden.weight, 0.bias."""
+        found = self._collect_params_with_prefix()
+        saved = {id(p) for p in found.values()}
+        lost = [p.name for p in self.collect_params().values() if id(p) not in saved]
+        if lost:
+            warnings.warn(
+                f"{', '.join(lost)} is trained but not saved: assign it to an attribute, self.w = self.params.get('w').",
+                stacklevel=2,
+            )
+        if deduplicate:  # one entry per parameter, at the place of its first name, under the last of its names
+            last = {id(p): name for name, p in found.items()}
+            first = {id(p): p for p in found.values()}
+            found = {last[key]: p for key, p in first.items()}
+        io.save(filename, {name: p.data() for name, p in found.items()})
+
+    def load_parameters(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False,
+                        ignore_extra: bool = False, cast_dtype: bool = False,
+                        dtype_source: str = "current") -> None:  # fmt: skip
+        """Load what `save_parameters` wrote, into a net of the same structure, initialized or not.
+
+        Raises:
+            ValueError: names, shapes or dtypes differ (all differences in one message), or the file is damaged.
+        """
+        mine, loaded = self._collect_params_with_prefix(), io.load(filename)
+        if not loaded and not mine:
+            return
+        arrays = named(loaded, filename)
+        if not any("." in name for name in arrays) and not any(name in mine for name in arrays):
+            self.collect_params().load_dict(
+                arrays, ctx, allow_missing, ignore_extra, self.prefix if not _full_names(self, arrays) else "", filename,
+                cast_dtype, dtype_source,
+            )  # fmt: skip
+            return
+        twins: dict[int, Parameter] = {}
+        targets = {name: [twins.setdefault(id(p), p)] for name, p in mine.items()}
+        source = f"file '{filename}'"
+        plan = check_all(targets, arrays, source, allow_missing, ignore_extra, cast_dtype, dtype_source)
+        assign(plan, ctx, dtype_source if cast_dtype else "current")
+
+
+class BlockNotReady(AttributeError, RuntimeError):
+    """A block used before its super().__init__() ran."""
+
+
+def _full_names(block: Block, arrays: dict) -> bool:
+    params = block.collect_params()
+    return any(name in params for name in arrays)
+
+
+def _walk(block: Block) -> list[Block]:
+    """Return the blocks of a tree, parents before children, each once."""
+    found: dict[int, Block] = {}
+    stack = [block]
+    while stack:
+        top = stack.pop()
+        top._initialized()
+        if id(top) not in found:
+            found[id(top)] = top
+            stack.extend(reversed(top._children.values()))
+    return list(found.values())
+
+
+def indented(blocks: dict) -> str:
+    """Return lines `  (name): repr` of the blocks, nested reprs moved in by two."""
+    return "\n".join(f"  ({key}): " + repr(block).replace("\n", "\n  ") for key, block in blocks.items())

@@ -1,0 +1,110 @@
+"""Blocks written against F: `hybrid_forward(F, x, **parameters)`, with shapes inferred from the first input."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks import np, npx
+from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError
+from d2lblocks.gluon.block import Block, Resolution
+from d2lblocks.gluon.located import InputTypeError
+from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.np.ndarray import ndarray
+
+F = SimpleNamespace(np=np, npx=npx)  # what hybrid_forward gets: the two namespaces of operations
+
+
+class HybridBlock(Block):
+    """A block whose `hybrid_forward` is given its own parameters as arrays, so it never asks for data()."""
+
+    def __init__(self, prefix: str | None = None, params: Any = None, **unknown: Any):
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
+        super().__init__(prefix, params)
+        self.__dict__["_active"] = False
+
+    def register_child(self, block: Block, name: str | None = None) -> None:
+        """Make a hybrid block a child."""
+        if not isinstance(block, HybridBlock):
+            raise NotHybrid(
+                f"Children of HybridBlock must also be HybridBlock, but {block!r} has type {type(block)}. "
+                "If you are using Sequential, please try HybridSequential instead."
+            )
+        super().register_child(block, name)
+
+    def hybridize(self, active: bool = True, backend: Any = None, clear: bool = True, static_alloc: bool = False,
+                  static_shape: bool = False, **kwargs: Any) -> None:  # fmt: skip
+        """Mark the tree for compiled execution. Results are the same; the options are accepted for old programs."""
+        self.__dict__["_active"] = active
+        super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape)
+
+    def infer_shape(self, *args: Any) -> None:
+        """Set the shapes of waiting parameters from the inputs; override in layers that defer."""
+        waiting = [p.name for p in self._reg_params.values() if p._pending is not None]
+        raise DeferredInitializationError(
+            f"{type(self).__name__} cannot infer the shape of {', '.join(waiting)}: write infer_shape(self, x), which sets "
+            "self.weight.shape = ..., or give all sizes."
+        )
+
+    def infer_type(self, *args: Any) -> None:
+        """Give the parameters the dtype of the first input."""
+        for p in self._reg_params.values():
+            p.cast(str(args[0].dtype))
+
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Check the input, settle waiting parameters, and call `hybrid_forward` with the parameters' arrays."""
+        if x.__class__ is not ndarray:
+            self._refuse(x)
+        own = {}
+        for name, p in self._reg_params.items():
+            data = p._data
+            own[name] = data if data is not None else self._settled(p, x, *args)
+        return self.hybrid_forward(F, x, *args, **own)
+
+    def hybrid_forward(self, F: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output by F.np and F.npx; override."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has neither forward(self, x) nor hybrid_forward(self, F, x); write one of them."
+        )
+
+    def _settled(self, p: Parameter, *args: Any) -> ndarray:
+        """Return the data of a parameter that had none: the first batch tells the shapes of all that wait."""
+        if p._pending is None:
+            return p.data()
+        waiting = [q for q in self._reg_params.values() if q._pending is not None]
+        before = [q.shape for q in waiting]
+        self.infer_shape(*args)
+        for q, old in zip(waiting, before, strict=True):
+            for dim, n in enumerate(q.shape or ()):
+                was = -1 if old is None else old[dim]
+                if was != n:
+                    self._resolutions.append(Resolution(self.name, q.name, dim, was, n, args[0].shape))
+            q.finish()
+        return p.data()
+
+    def _refuse(self, x: Any) -> None:
+        if x is None:
+            raise InputTypeError(self, "the input is None; did a forward before this layer end without `return`? "
+                                       "Expected an array made by np.array(...).")  # fmt: skip
+        kind = "numpy.ndarray" if isinstance(x, onp.ndarray) else type(x).__name__
+        raise InputTypeError(
+            self,
+            f"the input is a {kind}, expected an array of d2lblocks. In HybridBlock, there must be one NDArray or one "
+            "Symbol in the input. Please check the type of the args. Write np.array(x).",
+        )
+
+    def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True) -> None:
+        """Refuse: a net is code here. `save_parameters` keeps its numbers."""
+        raise RuntimeError(
+            "Please first call block.hybridize() and then run forward with this block at least once before calling "
+            f"export. d2lblocks writes no symbol files; save the numbers of {self.name} by save_parameters({path!r})."
+        )
+
+
+class NotHybrid(ArgumentError, ArrayTypeError):
+    """A plain block where only hybrid ones may stand."""
+
+

@@ -1,0 +1,144 @@
+"""Blocks that hold other blocks, and functions turned into blocks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from d2lblocks import np, npx
+from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.gluon.block import Block, indented
+from d2lblocks.gluon.hybrid import F, HybridBlock
+
+
+class _Chain:
+    """What the two Sequentials share: children by number, called one after the other."""
+
+    _children: dict[str, Block]
+
+    def add(self, *blocks: Block) -> None:
+        """Append blocks to the chain."""
+        for block in blocks:
+            if not isinstance(block, Block):
+                raise ArrayTypeError(f"{type(self).__name__}.add takes blocks, got {_told(block)}")
+        for block in blocks:
+            self.register_child(block)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(\n{indented(self._children)}\n)"
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self._children.values())
+
+    def __getitem__(self, key: int | slice) -> Any:
+        if isinstance(key, slice):
+            part = type(self)(prefix=self._prefix)  # type: ignore[call-arg, attr-defined]
+            with part.name_scope():
+                part.add(*list(self._children.values())[key])
+            return part
+        return list(self._children.values())[key]
+
+
+def _told(thing: Any) -> str:
+    if isinstance(thing, list | tuple):
+        return f"a {type(thing).__name__}; write add(*layers)."
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}; make a layer of it: {thing.__name__}(...)."
+    if callable(thing):
+        return f"the function {getattr(thing, '__name__', thing)!r}; write nn.Lambda(function)."
+    return f"{thing!r} ({type(thing).__name__})."
+
+
+class Sequential(_Chain, Block):
+    """A chain of blocks: the output of one is the input of the next."""
+
+    def __init__(self, *blocks: Any, prefix: str | None = None, params: Any = None):
+        if blocks and not isinstance(blocks[0], str):
+            raise ArrayTypeError("Sequential() takes no layers; make it empty and call net.add(layer, ...).")
+        super().__init__(blocks[0] if blocks else prefix, params)
+
+    def forward(self, x: Any) -> Any:
+        """Call the blocks one after the other."""
+        for block in self._children.values():
+            x = block(x)
+        return x
+
+    def hybridize(self, active: bool = True, **kwargs: Any) -> None:
+        """Hybridize the children."""
+        if self._children and all(isinstance(child, HybridBlock) for child in self._children.values()):
+            warnings.warn(
+                f"All children of this Sequential layer '{self.prefix}' are HybridBlocks. "
+                "Consider using HybridSequential for the best performance.",
+                stacklevel=2,
+            )
+        super().hybridize(active, **kwargs)
+
+
+class HybridSequential(_Chain, HybridBlock):
+    """A chain of hybrid blocks."""
+
+    def __init__(self, *blocks: Any, prefix: str | None = None, params: Any = None):
+        if blocks and not isinstance(blocks[0], str):
+            raise ArrayTypeError("HybridSequential() takes no layers; make it empty and call net.add(layer, ...).")
+        super().__init__(blocks[0] if blocks else prefix, params)
+
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Call the blocks one after the other."""
+        for block in self._children.values():
+            x = block(x)
+        return x
+
+
+def _function(function: Any) -> tuple[Callable, str]:
+    """Return the function and its name; text is looked up in np, then npx."""
+    if isinstance(function, str):
+        found = getattr(np, function, None) or getattr(npx, function, None)
+        if found is None:
+            raise ArgumentError(f"Function name {function} is not found in np or npx.")
+        return found, function
+    if not callable(function):
+        raise ArrayTypeError(f"Lambda takes a function or the name of one, got {type(function).__name__}.")
+    return function, getattr(function, "__name__", type(function).__name__)
+
+
+class Lambda(Block):
+    """A function of arrays as a block: Lambda(lambda x: ...) or Lambda('tanh')."""
+
+    def __init__(self, function: Any, prefix: str | None = None):
+        super().__init__(prefix=prefix)
+        self._func, self._func_name = _function(function)
+
+    def forward(self, *args: Any) -> Any:
+        """Call the function."""
+        return self._func(*args)
+
+    def __repr__(self) -> str:
+        return f"Lambda({self._func_name})"
+
+
+class HybridLambda(HybridBlock):
+    """A function of (F, arrays) as a block, or the name of an operation."""
+
+    def __init__(self, function: Any, prefix: str | None = None):
+        super().__init__(prefix=prefix)
+        found, self._func_name = _function(function)
+        self._func = (lambda F, *args: found(*args)) if isinstance(function, str) else found
+
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Call the function."""
+        return self._func(F, x, *args)
+
+    def __repr__(self) -> str:
+        return f"HybridLambda({self._func_name})"
+
+
+class Identity(HybridBlock):
+    """y = x: a block for places where nothing is to be done."""
+
+    def forward(self, x: Any, *args: Any) -> Any:
+        """Return the input."""
+        return x

@@ -1,0 +1,294 @@
+"""A parameter: an array that a net learns. New, then waiting for its shape, then ready."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks import autograd, initializer
+from d2lblocks.context import Context, require_cpu
+from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MismatchError, MXNetError
+from d2lblocks.np.creation import array
+from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.rich import Rich
+
+_NEW = (
+    "Parameter '{}' has not been initialized. Note that you should initialize parameters and create Trainer with "
+    "Block.collect_params() instead of Block.params because the later does not include Parameters of nested child "
+    "Blocks. Call net.initialize() first; after adding layers, call net.initialize() again."
+)
+_WAITING = (
+    "Parameter '{}' has not been initialized yet because initialization was deferred. Actual initialization happens "
+    "during the first forward pass. Please pass one batch of data through the network before accessing Parameters. "
+    "You can also avoid deferred initialization by specifying in_units, num_features, etc., for network layers."
+)
+
+
+class Parameter(Rich):
+    """A named array with a gradient, made when its shape is known.
+
+    Args:
+        shape: sizes; 0 or -1 marks one that the first batch will tell.
+        init: its own initializer, stronger than the one given to `net.initialize`.
+        grad_req: 'write' (each backward overwrites the gradient), 'add' (adds up) or 'null' (no gradient).
+    """
+
+    def __init__(self, name: str, grad_req: str = "write", shape: Any = None, dtype: Any = onp.float32,
+                 lr_mult: float = 1.0, wd_mult: float = 1.0, init: Any = None, allow_deferred_init: bool = False,
+                 differentiable: bool = True, stype: str = "default", grad_stype: str = "default"):  # fmt: skip
+        self.name = name
+        self.lr_mult, self.wd_mult = lr_mult, wd_mult
+        self.init = init
+        self._differentiable = differentiable
+        self._allow_deferred_init = allow_deferred_init
+        self._shape = _unknowns((shape,) if isinstance(shape, int) else shape)
+        self._dtype = dtype
+        self._data: ndarray | None = None
+        self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
+        self._contexts: list[Context] = []
+        self._grad_req = "null"
+        self.grad_req = grad_req
+
+    def __repr__(self) -> str:
+        return f"Parameter {self.name} (shape={self.shape}, dtype={self.dtype})"
+
+    # ---------------------------------------------------------------------------------------- facts
+
+    @property
+    def state(self) -> str:
+        """'new' before initialize(), 'waiting' while its shape is unknown, then 'ready'."""
+        if self._data is not None:
+            return "ready"
+        return "new" if self._pending is None else "waiting"
+
+    @property
+    def shape(self) -> tuple | None:
+        """Sizes of the axes; -1 where unknown, None where nothing is known."""
+        return self._shape
+
+    @shape.setter
+    def shape(self, new: Any) -> None:
+        new = _unknowns(new)
+        if self._shape is not None:
+            fits = new is not None and len(new) == len(self._shape)
+            if not fits or any(old not in (-1, n) for old, n in zip(self._shape, new or (), strict=True)):
+                raise MismatchError(
+                    f"Expected shape {new} is incompatible with given shape {self._shape}. (parameter '{self.name}')"
+                )
+        self._shape = new
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype as it was given."""
+        return self._dtype
+
+    @dtype.setter
+    def dtype(self, dtype: Any) -> None:
+        self.cast(dtype)
+
+    @property
+    def grad_req(self) -> str:
+        """How gradients are kept: 'write', 'add' or 'null'."""
+        return self._grad_req
+
+    @grad_req.setter
+    def grad_req(self, req: str) -> None:
+        if req not in autograd.GRAD_REQS:
+            raise MismatchError(f"grad_req must be one of 'write', 'add', or 'null', but got {req!r}")
+        req = req if self._differentiable else "null"
+        if req != self._grad_req:
+            self._grad_req = req
+            self._attach()
+
+    def _known(self) -> bool:
+        return self._shape is not None and all(n >= 0 for n in self._shape)
+
+    # ---------------------------------------------------------------------------------------- becoming ready
+
+    def initialize(self, init: Any = None, ctx: Any = None, default_init: Any = None, force_reinit: bool = False) -> None:
+        """Fill the parameter now, or when the first batch tells its shape.
+
+        Raises:
+            ValueError: the shape is unknown and may not wait.
+        """
+        if self._data is not None and not force_reinit:
+            warnings.warn(
+                f"Parameter '{self.name}' is already initialized, ignoring. Set force_reinit=True to re-initialize.",
+                stacklevel=2,
+            )
+            return
+        chosen = initializer.create(init or self.init or default_init or initializer.Uniform())
+        contexts = [require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])]
+        if not self._known() and not self._allow_deferred_init:
+            raise ArgumentError(
+                f"Cannot initialize Parameter '{self.name}' because it has invalid shape: {self.shape}. Give every size."
+            )
+        self._data, self._pending = None, (chosen, contexts)
+        if self._known():
+            self.finish()
+
+    def finish(self) -> None:
+        """Fill a waiting parameter whose shape has become known."""
+        if self._pending is None:
+            return
+        chosen, contexts = self._pending
+        if not self._known():
+            raise DeferredInitializationError(
+                f"Cannot initialize Parameter '{self.name}' because it has invalid shape: {self.shape}. "
+                "Please specify in_units, in_channels, etc for `Block`s, or write infer_shape(self, x)."
+            )
+        self._become(self._filled(chosen), contexts)
+
+    def _filled(self, chosen: Any) -> ndarray:
+        """Return a new array of the parameter's shape, filled by the initializer, which must write into it."""
+        fresh = wrap(onp.zeros(self._shape, as_dtype(self._dtype)))
+        untouched = fresh._watch()[0]
+        with autograd.pause(train_mode=autograd.is_training()):
+            try:
+                chosen(initializer.InitDesc(self.name), fresh)
+            except (ArgumentError, ArrayTypeError) as problem:
+                if self.name in str(problem):
+                    raise
+                raise type(problem)(f"Parameter '{self.name}' of shape {self._shape}: {problem}") from None
+        if fresh._watch()[0] == untouched and fresh.size:
+            warnings.warn(
+                f"{type(chosen).__name__} did not write into the array of parameter '{self.name}', which stays 0. "
+                "Write data[:] = ..., not data = ...",
+                stacklevel=2,
+            )
+        return fresh
+
+    def _become(self, data: ndarray, contexts: list[Context] | None = None) -> None:
+        self._data, self._pending = data, None
+        self._contexts = contexts or self._contexts or [Context.default_ctx]
+        if self._contexts[0] != Context.default_ctx:
+            data._ctx = self._contexts[0]
+        self._attach()
+
+    def _attach(self) -> None:
+        if self._data is None:
+            return
+        if self._grad_req == "null":
+            self._data._node = None
+        else:
+            self._data.attach_grad(self._grad_req)
+
+    # ---------------------------------------------------------------------------------------- reading and writing
+
+    def _ready(self, ctx: Context | None = None) -> ndarray:
+        """Return the data, or say why there is none."""
+        if self._data is None:
+            if self._pending is not None:
+                raise DeferredInitializationError(_WAITING.format(self.name))
+            raise MXNetError(_NEW.format(self.name))
+        if ctx is not None and ctx not in self._contexts:
+            raise MXNetError(
+                f"Parameter '{self.name}' was not initialized on context {ctx}. "
+                f"It was only initialized on {self._contexts}."
+            )
+        return self._data
+
+    def data(self, ctx: Context | None = None) -> ndarray:
+        """Return the array itself, the same object every time: writing into it changes the net."""
+        data = self._data
+        return data if data is not None and ctx is None else self._ready(ctx)
+
+    def list_data(self) -> list[ndarray]:
+        """Return the array of every context."""
+        return [self._ready()] * len(self._contexts)
+
+    def grad(self, ctx: Context | None = None) -> ndarray:
+        """Return the gradient; zeros before any backward()."""
+        data = self._ready(ctx)
+        if data.grad is None:
+            raise MXNetError(f"Cannot get gradient array for Parameter '{self.name}' because grad_req='null'")
+        return data.grad
+
+    def list_grad(self) -> list[ndarray]:
+        """Return the gradient of every context."""
+        return [self.grad()] * len(self._contexts)
+
+    def list_ctx(self) -> list[Context]:
+        """Return where the parameter lives, or will live."""
+        if self._data is None:
+            if self._pending is None:
+                raise MXNetError(f"Parameter '{self.name}' has not been initialized")
+            return self._pending[1]
+        return self._contexts
+
+    def zero_grad(self) -> None:
+        """Set the gradient to 0, if there is one."""
+        if self._data is not None and self._grad_req != "null":
+            self.grad()[...] = 0
+
+    def set_data(self, data: Any) -> None:
+        """Copy new numbers in, cast to the parameter's dtype; a waiting parameter takes its shape from them."""
+        if isinstance(data, onp.ndarray):
+            data = array(data)
+        if not isinstance(data, ndarray):
+            raise ArrayTypeError(f"Parameter '{self.name}': set_data takes an array, got {type(data).__name__}; "
+                                 "write np.array(...).")  # fmt: skip
+        self.shape = data.shape
+        if self._data is not None:
+            self._data[...] = data
+            return
+        if self._pending is None:
+            raise MXNetError(_NEW.format(self.name))
+        self._become(data.detach().astype(as_dtype(self._dtype)), self._pending[1])
+
+    def cast(self, dtype: Any) -> None:
+        """Change the dtype, of the data too if there is any."""
+        kind = as_dtype(dtype)
+        self._dtype = dtype
+        if self._data is not None:
+            self._become(self._data.detach().astype(kind))
+
+    def reset_ctx(self, ctx: Any) -> None:
+        """Say that the parameter lives elsewhere; the numbers stay."""
+        contexts = [require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])]
+        if self._data is not None:
+            self._contexts = contexts
+        elif self._pending is not None:
+            self._pending = (self._pending[0], contexts)
+        else:
+            raise ArgumentError(f"Cannot reset context for Parameter '{self.name}' because it has not been initialized.")
+
+
+class Constant(Parameter):
+    """A parameter that is never learned: its value is given, its gradient is never asked for."""
+
+    def __init__(self, name: str, value: Any):
+        value = value if isinstance(value, ndarray) else array(value)
+        self.value = value.detach().copy()
+        super().__init__(name, "null", value.shape, str(value.dtype), init=_Filling(self.value), differentiable=False)
+
+    def __repr__(self) -> str:
+        return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"
+
+    @property
+    def grad_req(self) -> str:
+        """Always 'null'."""
+        return "null"
+
+    @grad_req.setter
+    def grad_req(self, req: str) -> None:
+        if req != "null":
+            warnings.warn(
+                f'Constant parameter "{self.name}" does not support grad_req other than "null", '
+                f'and new value "{req}" is ignored.',
+                stacklevel=2,
+            )
+
+
+class _Filling(initializer.Constant):
+    """Initializer of a Constant: whatever the net is initialized with, the value stays."""
+
+
+def _unknowns(shape: Any) -> tuple | None:
+    """Return the shape as a tuple in which unknown sizes are -1."""
+    if shape is None:
+        return None
+    return tuple(-1 if n is None or n <= 0 else int(n) for n in shape)

@@ -1,0 +1,1 @@
+"""Compiled loops for what NumPy cannot say fast."""

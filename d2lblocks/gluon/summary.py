@@ -30,9 +30,7 @@ def summary_text(net: Any, inputs: tuple) -> str:
             totals["total"] += count
             rows.append((f"{type(block).__name__}-{len(rows)}", _shapes(out), count))
 
-        if block is not net or not block._children:
-            handles.append(block.register_forward_hook(note))
-        else:
+        if getattr(block, "is_layer", True):
             handles.append(block.register_forward_hook(note))
 
     net.apply(watch)

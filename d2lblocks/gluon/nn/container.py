@@ -16,6 +16,7 @@ class _Chain:
     """What the two Sequentials share: children by number, called one after the other."""
 
     _children: dict[str, Block]
+    is_layer = False  # a chain computes nothing itself: `summary` has no row for it
 
     def add(self, *blocks: Block) -> None:
         """Append blocks to the chain."""

@@ -1,0 +1,51 @@
+"""Helpers around training: cutting a batch in slices, clipping gradients."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArgumentError
+from d2lblocks.gluon.hooks import HookHandle as HookHandle
+from d2lblocks.np.creation import array
+from d2lblocks.np.ndarray import ndarray
+
+
+def split_data(data: ndarray, num_slice: int, batch_axis: int = 0, even_split: bool = True) -> list[ndarray]:
+    """Return `num_slice` slices along the batch axis, equal unless even_split is False."""
+    size = data.shape[batch_axis]
+    if size < num_slice:
+        raise ArgumentError(f"Too many slices for data with shape {data.shape}: num_slice {num_slice}, axis {batch_axis}.")
+    if even_split and size % num_slice:
+        raise ArgumentError(
+            f"data with shape {data.shape} cannot be evenly split into {num_slice} slices along axis {batch_axis}. "
+            "Use a batch size that's multiple of the number of slices, or set even_split=False."
+        )
+    step = size // num_slice
+    cuts = [step * i for i in range(num_slice)] + [size]
+    front = (slice(None),) * batch_axis
+    return [data[(*front, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def split_and_load(data: Any, ctx_list: list, batch_axis: int = 0, even_split: bool = True) -> list[ndarray]:
+    """Return one slice of the data for each context."""
+    data = data if isinstance(data, ndarray) else array(data)
+    slices = split_data(data, len(ctx_list), batch_axis, even_split)
+    return [part.as_in_ctx(ctx) for part, ctx in zip(slices, ctx_list, strict=True)]
+
+
+def clip_global_norm(arrays: list[ndarray], max_norm: float, check_isfinite: bool = True) -> float:
+    """Scale the arrays in place so that the length of all together is at most max_norm; gives back the length before."""
+    if not arrays:
+        raise ArgumentError("clip_global_norm needs at least one array.")
+    norm = math.sqrt(sum(float(onp.square(x._data, dtype=onp.float64).sum()) for x in arrays))
+    if check_isfinite and not math.isfinite(norm):
+        warnings.warn("nan or inf is detected. Clipping results will be undefined.", stacklevel=2)
+    scale = max_norm / (norm + 1e-8)
+    if scale < 1:
+        for x in arrays:
+            x *= scale
+    return norm

@@ -1,0 +1,107 @@
+"""One class per rule. g is the gradient, eta the learning rate, t the number of this update."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.optimizer.base import Optimizer
+
+
+class SGD(Optimizer):
+    """w -= eta g; with momentum m: v = m v - eta g, w += v."""
+
+    def __init__(self, momentum: float = 0.0, lazy_update: bool = True, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+
+    def make_state(self, raw: onp.ndarray) -> Any:
+        """Return the velocity v, if there is momentum."""
+        return onp.zeros_like(raw) if self.momentum else None
+
+    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+        """One step downhill."""
+        g *= raw.dtype.type(lr)
+        if state is None:
+            raw -= g
+            return
+        state *= raw.dtype.type(self.momentum)
+        state -= g
+        raw += state
+
+
+class NAG(SGD):
+    """Nesterov's momentum: v = m v + g, w -= eta (g + m v) (Nesterov 1983)."""
+
+    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+        """One step, with the gradient felt where the momentum leads."""
+        if state is not None:
+            state *= raw.dtype.type(self.momentum)
+            state += g
+            g = g + raw.dtype.type(self.momentum) * state
+        raw -= raw.dtype.type(lr) * g
+
+
+class Adam(Optimizer):
+    """m, v: running means of g and g²; w -= eta_t m / (sqrt(v) + epsilon) (Kingma & Ba 2014).
+
+    eta_t = eta sqrt(1 - beta2^t) / (1 - beta1^t) undoes that both means began at 0.
+    """
+
+    def __init__(self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+                 lazy_update: bool = True, **kwargs: Any):  # fmt: skip
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+
+    def make_state(self, raw: onp.ndarray) -> Any:
+        """Return the two running means."""
+        return onp.zeros_like(raw), onp.zeros_like(raw)
+
+    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+        """One step of a size that does not depend on the scale of the gradient."""
+        real = raw.dtype.type
+        m, v = state
+        m *= real(self.beta1)
+        m += real(1 - self.beta1) * g
+        v *= real(self.beta2)
+        v += real(1 - self.beta2) * (g * g)
+        eta = lr * math.sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
+        raw -= real(eta) * m / (onp.sqrt(v) + real(self.epsilon))
+
+
+class AdaGrad(Optimizer):
+    """s += g²; w -= eta g / sqrt(s + eps) (Duchi et al. 2011)."""
+
+    def __init__(self, eps: float = 1e-7, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.eps = eps
+
+    def make_state(self, raw: onp.ndarray) -> Any:
+        """Return the sum of squares."""
+        return onp.zeros_like(raw)
+
+    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+        """One step, shorter where gradients were large."""
+        state += g * g
+        raw -= raw.dtype.type(lr) * g / onp.sqrt(state + raw.dtype.type(self.eps))
+
+
+class RMSProp(Optimizer):
+    """s = gamma1 s + (1 - gamma1) g²; w -= eta g / sqrt(s + epsilon) (Tieleman & Hinton 2012)."""
+
+    def __init__(self, learning_rate: float = 0.001, gamma1: float = 0.9, epsilon: float = 1e-8, **kwargs: Any):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.gamma1, self.epsilon = gamma1, epsilon
+
+    def make_state(self, raw: onp.ndarray) -> Any:
+        """Return the running mean of squares."""
+        return onp.zeros_like(raw)
+
+    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+        """One step, shorter where gradients have lately been large."""
+        real = raw.dtype.type
+        state *= real(self.gamma1)
+        state += real(1 - self.gamma1) * (g * g)
+        raw -= real(lr) * g / onp.sqrt(state + real(self.epsilon))

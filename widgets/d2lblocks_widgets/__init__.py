@@ -1,0 +1,1 @@
+"""Interactive views of nets, parameters and initializers."""

@@ -68,7 +68,9 @@ def make_environment() -> None:
     try:
         venv.EnvBuilder(with_pip=with_pip, symlinks=os.name != "nt").create(VENV)
     except (OSError, subprocess.CalledProcessError) as problem:
-        raise SetupError(f"No virtual environment could be made in {VENV}: {problem}. Is the folder writable?") from None
+        raise SetupError(
+            f"No virtual environment could be made in {VENV}: {problem}. Is the folder writable?"
+        ) from None
     if not with_pip:
         fetch_pip()
 
@@ -159,7 +161,9 @@ def main() -> int:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     try:
         if sys.version_info < (3, 11):
-            raise SetupError(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try python3.12 run.py.")
+            raise SetupError(
+                f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}. Try python3.12 run.py."
+            )
         if options.recreate:
             shutil.rmtree(VENV, ignore_errors=True)
         install(options.offline)

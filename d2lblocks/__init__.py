@@ -7,6 +7,7 @@ from d2lblocks import initializer as initializer
 from d2lblocks import np as np
 from d2lblocks import npx as npx
 from d2lblocks import optimizer as optimizer
+from d2lblocks import reprs as reprs
 from d2lblocks.context import Context as Context
 from d2lblocks.context import cpu as cpu
 from d2lblocks.context import current_context as current_context

@@ -140,7 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="d2lblocks", description="Chapters on how a deep learning framework works.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (("lab", "open a chapter in JupyterLab"), ("run", "run chapters without a browser")):
-        commands.add_parser(name, help=text).add_argument("chapter", nargs="?", type=int, help="number; default: 1 / all")
+        commands.add_parser(name, help=text).add_argument(
+            "chapter", nargs="?", type=int, help="number; default: 1 / all"
+        )
     commands.add_parser("doctor", help="print versions, what is wrong, and the cure")
     commands.add_parser("warm", help="do in advance what would make the first use slow")
     options = parser.parse_args(arguments)

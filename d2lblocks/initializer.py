@@ -283,7 +283,9 @@ class Load:
         elif self.default_init is not None:
             self.default_init(name, arr)
         else:
-            raise ArgumentError(f"Cannot Initialize {name}. Not found in loaded param and no default Initializer is given.")
+            raise ArgumentError(
+                f"Cannot Initialize {name}. Not found in loaded param and no default Initializer is given."
+            )
         if self.verbose:
             print(f"Initialized {name} by {'loading' if name in self.param else 'default'}")
 

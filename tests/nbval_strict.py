@@ -9,7 +9,12 @@ import re
 
 from nbval import kernel, plugin
 
-for name, value in {"NUMBA_CPU_NAME": "generic", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "COLUMNS": "80"}.items():
+for name, value in {
+    "NUMBA_CPU_NAME": "generic",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "COLUMNS": "80",
+}.items():
     os.environ.setdefault(name, value)
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE][-+]?\d))(?:[eE][-+]?\d+)?(?![\w])")

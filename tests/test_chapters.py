@@ -57,7 +57,15 @@ def test_pictures_have_words(chapter):
 
 def test_template(chapter):
     words = "\n".join("".join(cell["source"]) for cell in chapter[1]["cells"] if cell["cell_type"] == "markdown")
-    for part in ("**Goals.**", "## A common mistake", "## Recap", "## The same thing elsewhere", "PyTorch", "Flax", "Keras"):
+    for part in (
+        "**Goals.**",
+        "## A common mistake",
+        "## Recap",
+        "## The same thing elsewhere",
+        "PyTorch",
+        "Flax",
+        "Keras",
+    ):
         assert part in words
     assert len(chapter[1]["cells"]) <= 40
 

@@ -50,7 +50,9 @@ class _Reader:
         self.crc = 0
 
     def fail(self, what: str) -> FormatError:
-        return FormatError(f"{self.name}: {what} (at byte {self.at} of {self.size}). The file is damaged or no parameter file.")
+        return FormatError(
+            f"{self.name}: {what} (at byte {self.at} of {self.size}). The file is damaged or no parameter file."
+        )
 
     def need(self, n: int, what: str) -> None:
         if n > self.size - self.at:
@@ -147,7 +149,7 @@ def _read_numbers(reader: _Reader, what: str, shape: tuple, code: int) -> onp.nd
     reader.need(count * kind.itemsize, f"{what} of shape {shape}")
     raw = onp.empty(shape, kind)
     reader.into(raw, what)
-    if kind == bool and raw.size and raw.view(onp.uint8).max() > 1:
+    if kind.kind == "b" and raw.size and raw.view(onp.uint8).max() > 1:
         raise reader.fail(f"{what} holds truth values other than 0 and 1")
     if code == _BFLOAT16:  # the two bytes are the high half of a float32: widening is exact
         raw = (raw.astype("<u4") << onp.uint32(16)).view("<f4").reshape(shape)

@@ -95,9 +95,7 @@ class Block(Rich):
                 "blocks, please set 'params' at Block construction instead."
             )
         if isinstance(old, Block) and not is_block and value is not None:
-            raise ArrayTypeError(
-                f"Changing attribute type for {name} from {type(old)} to {type(value)}is not allowed."
-            )
+            raise ArrayTypeError(f"Changing attribute type for {name} from {type(old)} to {type(value)}is not allowed.")
         if is_block:
             self.register_child(value, name)
         elif is_parameter:
@@ -114,7 +112,9 @@ class Block(Rich):
         if not isinstance(block, Block):
             raise ArrayTypeError(f"A child must be a Block, got {block!r} ({type(block).__name__}).")
         if any(inner is self for inner in _walk(block)):
-            raise ArgumentError(f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree.")
+            raise ArgumentError(
+                f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree."
+            )
         self._initialized()["_children"][str(len(self._children)) if name is None else name] = block
 
     # ---------------------------------------------------------------------------------------- names and parameters
@@ -209,9 +209,7 @@ class Block(Rich):
                 problem.trail.append(self)
             raise
         if out is None:
-            warnings.warn(
-                f"{type(self).__name__}.forward returned None; end it with `return ...`.", stacklevel=2
-            )
+            warnings.warn(f"{type(self).__name__}.forward returned None; end it with `return ...`.", stacklevel=2)
         if hooks:
             for hook in list(hooks.values()):
                 hook(self, args, out)

@@ -106,5 +106,3 @@ class HybridBlock(Block):
 
 class NotHybrid(ArgumentError, ArrayTypeError):
     """A plain block where only hybrid ones may stand."""
-
-

@@ -108,7 +108,9 @@ class Parameter(Rich):
 
     # ---------------------------------------------------------------------------------------- becoming ready
 
-    def initialize(self, init: Any = None, ctx: Any = None, default_init: Any = None, force_reinit: bool = False) -> None:
+    def initialize(
+        self, init: Any = None, ctx: Any = None, default_init: Any = None, force_reinit: bool = False
+    ) -> None:
         """Fill the parameter now, or when the first batch tells its shape.
 
         Raises:
@@ -254,7 +256,9 @@ class Parameter(Rich):
         elif self._pending is not None:
             self._pending = (self._pending[0], contexts)
         else:
-            raise ArgumentError(f"Cannot reset context for Parameter '{self.name}' because it has not been initialized.")
+            raise ArgumentError(
+                f"Cannot reset context for Parameter '{self.name}' because it has not been initialized."
+            )
 
 
 class Constant(Parameter):

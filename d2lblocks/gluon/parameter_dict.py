@@ -79,7 +79,11 @@ class ParameterDict(Rich):
             stored = getattr(found, key, None)
             if key == "shape" and stored is not None and wanted is not None:
                 self._match_shape(found, wanted)
-            elif key not in ("init", "allow_deferred_init", "shape") and stored is not None and not _equal(stored, wanted):
+            elif (
+                key not in ("init", "allow_deferred_init", "shape")
+                and stored is not None
+                and not _equal(stored, wanted)
+            ):
                 self._refuse(name, key, wanted, stored)
             elif stored is None:
                 setattr(found, key, wanted)
@@ -107,7 +111,9 @@ class ParameterDict(Rich):
         found = self._find(name)
         if found is None:
             if value is None:
-                raise KeyError(f"No constant named '{name}'. Please specify value if you want to create a new constant.")
+                raise KeyError(
+                    f"No constant named '{name}'. Please specify value if you want to create a new constant."
+                )
             self._params[name] = found = Constant(name, value)
             return found
         if not isinstance(found, Constant):

@@ -18,7 +18,9 @@ def split_data(data: ndarray, num_slice: int, batch_axis: int = 0, even_split: b
     """Return `num_slice` slices along the batch axis, equal unless even_split is False."""
     size = data.shape[batch_axis]
     if size < num_slice:
-        raise ArgumentError(f"Too many slices for data with shape {data.shape}: num_slice {num_slice}, axis {batch_axis}.")
+        raise ArgumentError(
+            f"Too many slices for data with shape {data.shape}: num_slice {num_slice}, axis {batch_axis}."
+        )
     if even_split and size % num_slice:
         raise ArgumentError(
             f"data with shape {data.shape} cannot be evenly split into {num_slice} slices along axis {batch_axis}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,12 +144,10 @@ class ndarray(Variable, Rich):
         return bool((self == value)._data.any())
 
     def __repr__(self) -> str:
-        text = onp.array_repr(self._data)
-        text = text.replace(", dtype=float32)", ")") if self._data.size else text.replace(", dtype=float32", "")
-        if self._data.dtype.kind in "iu" and "dtype=" not in text:  # NumPy leaves its own default out, ours is float32
+        # float32 is the silent dtype here; NumPy's own silent ones, int64 and float64, are spelled out.
+        text = re.sub(r",\s*dtype=float32\)$", ")", onp.array_repr(self._data))
+        if self._data.dtype.kind in "iuf" and self._data.dtype != onp.float32 and "dtype=" not in text:
             text = f"{text[:-1]}, dtype={self._data.dtype})"
-        if self._data.dtype == onp.float64 and "dtype=" not in text:
-            text = f"{text[:-1]}, dtype=float64)"
         return text
 
     def __str__(self) -> str:
@@ -353,11 +352,7 @@ class ndarray(Variable, Rich):
     as_in_context = as_in_ctx
     to_device = as_in_ctx
 
-    def as_np_ndarray(self) -> ndarray:
-        """Return self: there is one kind of array."""
-        return self
-
-    as_nd_ndarray = as_np_ndarray
+    as_np_ndarray = as_nd_ndarray = lambda self: self  # there is one kind of array
 
     def wait_to_read(self) -> None:
         """Return at once: every operation has finished when its call returns."""

@@ -33,7 +33,9 @@ def shape_of(size: Any, *parameters: onp.ndarray) -> tuple[int, ...]:
     try:
         onp.broadcast_shapes(shape, *[p.shape for p in parameters])
     except ValueError:
-        raise ArgumentError(f"size {shape} does not fit parameters of shapes {[p.shape for p in parameters]}.") from None
+        raise ArgumentError(
+            f"size {shape} does not fit parameters of shapes {[p.shape for p in parameters]}."
+        ) from None
     return shape
 
 
@@ -177,7 +179,9 @@ def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: A
     if p is not None and not isinstance(p, ndarray):
         raise AssertionError(f"choice: p must be an ndarray, got {type(p).__name__}; write p=np.array(p).")
     if n < 1 or (not replace and count > n):
-        raise ArgumentError(f"choice: cannot draw {count} of {n} entries" + ("." if replace else " without replacement."))
+        raise ArgumentError(
+            f"choice: cannot draw {count} of {n} entries" + ("." if replace else " without replacement.")
+        )
     if p is not None and p.shape != (n,):
         raise ArgumentError(f"choice: p has shape {p.shape}, expected ({n},).")
     places = _with_replacement(n, count, p) if replace else _without_replacement(n, count, p)
@@ -223,8 +227,8 @@ def multinomial(n: int, pvals: Any, size: Any = None, **kwargs: Any) -> ndarray:
     """Throw n balls into boxes with probabilities `pvals`: counts, int64, shape size + (boxes,)."""
     listed = not isinstance(pvals, ndarray)
     p = onp.asarray(pvals, onp.float64) if listed else pvals._data
-    if p[:-1].sum() > 1 + 1e-6:
-        raise ArgumentError(f"multinomial: sum(pvals[:-1]) > 1.0, got {p[:-1].sum():g}.")
+    if p.sum() > 1 + 1e-5:
+        raise ArgumentError(f"multinomial: sum(pvals[:-1]) > 1.0, all of them add up to {p.sum():g}.")
     shape, k = shape_of(() if size is None else size), len(p)
     rows = int(onp.prod(shape, dtype=int))
     u = rng.uniform64(n * rows)
@@ -259,7 +263,9 @@ def _gamma64(a: onp.ndarray, scale: onp.ndarray, shape: tuple) -> onp.ndarray:
     return values.reshape(shape)
 
 
-def gamma(shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
+def gamma(
+    shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None, out: Any = None
+) -> ndarray:
     """Return draws from the gamma distribution with the given shape and scale."""
     a, s = raw(shape), raw(scale)
     _positive(a, "shape", "gamma")
@@ -284,7 +290,9 @@ def chisquare(df: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> 
     return gamma(wrap(k / F(2)), 2.0, size, dtype)
 
 
-def multivariate_normal(mean: ndarray, cov: ndarray, size: Any = None, check_valid: Any = None, tol: Any = None) -> ndarray:
+def multivariate_normal(
+    mean: ndarray, cov: ndarray, size: Any = None, check_valid: Any = None, tol: Any = None
+) -> ndarray:
     """Return mean + L z with cov = L Lᵀ and z standard normal."""
     if not isinstance(mean, ndarray) or not isinstance(cov, ndarray):
         raise ArrayTypeError("multivariate_normal takes mean and cov as arrays: np.array(...).")

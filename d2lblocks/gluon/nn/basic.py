@@ -67,7 +67,9 @@ class Dense(HybridBlock):
         """in_units is the number of features of x."""
         features = math.prod(x.shape[1:]) if self._flatten else x.shape[-1] if x.ndim else 0
         if not x.ndim or features < 1:
-            raise InputError(self, f"the input has shape {x.shape}, with no features to learn from; expected (n, features).")
+            raise InputError(
+                self, f"the input has shape {x.shape}, with no features to learn from; expected (n, features)."
+            )
         self.weight.shape = (self.weight.shape[0], features)
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
@@ -89,7 +91,8 @@ class Dense(HybridBlock):
         kind, expected = self.weight.data().dtype, self.weight.shape[1]
         if x.ndim and x.dtype != kind:
             return InputError(
-                self, f"the input has dtype {x.dtype}, the weights are {kind}. Write x.astype('{kind}'), or net.cast('{x.dtype}')."
+                self,
+                f"the input has dtype {x.dtype}, the weights are {kind}. Write x.astype('{kind}'), or net.cast('{x.dtype}').",
             )
         hint = " For a batch of one, write x.reshape(1, -1)." if x.ndim == 1 else ""
         return InputError(

@@ -18,7 +18,7 @@ from d2lblocks.op import op
 def dense(x, weight, bias=None, *, flatten=True, act=None):
     """act(x Wᵀ + b), one op for a whole layer: (n, k), (m, k), (m,) -> (n, m)."""
     rows = x if x.ndim == 2 or not flatten else x.reshape(len(x), -1 if x.size else int(onp.prod(x.shape[1:])))
-    if rows.dtype is not weight.dtype:
+    if rows.dtype != weight.dtype:
         raise ArgumentError(
             f"input dtype {x.dtype} and weight dtype {weight.dtype} differ; use x.astype('{weight.dtype}')"
         )

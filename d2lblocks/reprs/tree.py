@@ -43,7 +43,8 @@ def _branch(block: BlockFacts, is_open: bool, left: list[int], root: bool = Fals
         return ""
     left[0] -= 1 + len(block.parameters)
     key = "" if root else f"<code>({escape(block.key)})</code> "
-    title = f"{key}<b>{escape(block.kind)}</b> <small>{escape(block.text.removeprefix(block.kind).replace('(-1 ->', '(? ->'))}</small>"
+    sizes = escape(block.text.removeprefix(block.kind).replace("(-1 ->", "(? ->"))
+    title = f"{key}<b>{escape(block.kind)}</b> <small>{sizes}</small>"
     inside = table(list(block.parameters)) if block.parameters else ""
     inside += "".join(_branch(child, is_open, left) for child in block.children)
     if not inside:

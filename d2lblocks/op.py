@@ -52,6 +52,7 @@ class Op:
         self.settings = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         self.arity = -1 if self.variadic else len(self.arrays)
+        self.known = frozenset(self.settings)
 
     def vjp(self, *names: str) -> Callable:
         """Register the rule `rule(g, z, *args, **settings)` for the gradient of the named arguments."""
@@ -72,14 +73,20 @@ class Op:
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
         out = None
-        if settings or len(args) != self.arity:
+        if len(args) != self.arity or (settings and not self.known.issuperset(settings)):
             args, settings, out = self._bind(args, settings)
-        raw = [a._data if isinstance(a, Variable) else plain(a, self.name) for a in args]
+        raw, ours = [], False
+        for a in args:
+            if isinstance(a, Variable):
+                raw.append(a._data)
+                ours = True
+            else:
+                raw.append(plain(a, self.name))
         try:
             z = self.forward(*raw, **settings)
         except (ValueError, TypeError, IndexError) as problem:
             raise explain(problem, self.name, raw) from None
-        if not any(isinstance(a, Variable) for a in args):
+        if not ours:
             return z
         if out is not None:
             return self._store(out, z)
@@ -206,6 +213,7 @@ class Elementwise(Op):
         self.settings = []
         self.variadic = False
         self.arity = len(self._names)
+        self.known = frozenset()
 
     @staticmethod
     def _fitted(rule: Callable, i: int) -> Callable:

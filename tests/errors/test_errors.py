@@ -199,3 +199,16 @@ def test_forward_without_return_warns():
 
     with pytest.warns(UserWarning, match="returned None"):
         Net()(X)
+
+
+def test_record_left_open_ends_with_the_cell():
+    autograd.record().__enter__()
+    with pytest.warns(UserWarning, match="still open"):
+        autograd.reset_open_record()
+    assert not autograd.is_recording() and not autograd.is_training()
+
+
+def test_flags_come_back_after_an_error():
+    with pytest.raises(KeyboardInterrupt), autograd.record():
+        raise KeyboardInterrupt
+    assert not autograd.is_recording()

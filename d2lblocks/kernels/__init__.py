@@ -1,1 +1,0 @@
-"""Compiled loops for what NumPy cannot say fast."""

@@ -6,12 +6,16 @@ from html import escape
 
 from d2lblocks.reprs.facts import ParameterFacts, describe
 
+# Fixed colours, since notebooks style <mark> for light pages only; 6.2:1 on both themes, and a dashed edge beside colour.
+_UNKNOWN = "background: #fff3dc; color: #8a4b00; border: 1px dashed #8a4b00; padding: 0 3px"
+UNKNOWN = f'<mark title="unknown until the first batch" style="{_UNKNOWN}">?</mark>'
+
 
 def shape_html(shape: tuple | None) -> str:
     """Return a shape in which every unknown size is a marked question mark."""
     if shape is None:
-        return "<mark>?</mark>"
-    sizes = ['<mark title="unknown until the first batch">?</mark>' if n is None else str(n) for n in shape]
+        return UNKNOWN
+    sizes = [UNKNOWN if n is None else str(n) for n in shape]
     return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 

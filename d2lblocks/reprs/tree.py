@@ -7,7 +7,7 @@ from html import escape
 from d2lblocks.gluon.block import Block
 from d2lblocks.reprs.facts import BlockFacts, Snapshot, describe
 from d2lblocks.reprs.parameter import ROWS
-from d2lblocks.reprs.style import table
+from d2lblocks.reprs.style import UNKNOWN, table
 from d2lblocks.rich import html
 
 OPEN_ROWS = 20  # as many rows are unfolded at first
@@ -27,7 +27,7 @@ def snapshot_html(facts: Snapshot) -> str:
     more = f"<p>… {rest:,} more rows</p>" if rest > 0 else ""
     totals = f"{describe(facts.unique)} parameters"
     if facts.unknown:
-        totals += f", and {facts.unknown} arrays of unknown size <mark>?</mark>"
+        totals += f", and {facts.unknown} arrays of unknown size {UNKNOWN}"
     if facts.shared:
         totals += f"; {describe(facts.shared)} more uses are shared ⇄"
     return f"<div>{tree}{more}<p><small>{totals}</small></p></div>"

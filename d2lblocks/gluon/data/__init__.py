@@ -1,5 +1,6 @@
 """Datasets and batches: the index, nothing else."""
 
+from d2lblocks.gluon.data import vision as vision
 from d2lblocks.gluon.data.dataloader import DataLoader as DataLoader
 from d2lblocks.gluon.data.dataset import ArrayDataset as ArrayDataset
 from d2lblocks.gluon.data.dataset import Dataset as Dataset

@@ -72,3 +72,7 @@ def test_no_imports_inside_functions(path):
 def test_top_level():
     there = {p.name for p in ROOT.iterdir() if not p.name.startswith(".")}
     assert there - {"d2lblocks.egg-info", "dist"} <= TOP
+
+
+def test_no_leftovers_beside_the_chapters():
+    assert {p.suffix for p in (ROOT / "chapters").iterdir()} - {".ipynb", ""} == set()

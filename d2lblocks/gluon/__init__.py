@@ -8,5 +8,5 @@ from d2lblocks.gluon.block import Block as Block
 from d2lblocks.gluon.hybrid import HybridBlock as HybridBlock
 from d2lblocks.gluon.parameter import Constant as Constant
 from d2lblocks.gluon.parameter import Parameter as Parameter
-from d2lblocks.gluon.parameter_dict import ParameterDict as ParameterDict
+from d2lblocks.gluon.parameter import ParameterDict as ParameterDict
 from d2lblocks.gluon.trainer import Trainer as Trainer

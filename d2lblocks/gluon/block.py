@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError
 from d2lblocks.gluon.hooks import HookHandle
-from d2lblocks.gluon.loading import assign, check_all, named
 from d2lblocks.gluon.located import Located
 from d2lblocks.gluon.naming import NameScope, current_scope
-from d2lblocks.gluon.parameter import Parameter
-from d2lblocks.gluon.parameter_dict import ParameterDict
+from d2lblocks.gluon.parameter import Parameter, ParameterDict
+from d2lblocks.gluon.parameter.loading import assign, check_all, named
 from d2lblocks.gluon.summary import summary_text
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich

@@ -7,8 +7,7 @@ from typing import Any
 
 from d2lblocks import io, optimizer
 from d2lblocks.errors import ArgumentError, MXNetError
-from d2lblocks.gluon.parameter import Parameter
-from d2lblocks.gluon.parameter_dict import ParameterDict
+from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.np.ndarray import wrap
 
 

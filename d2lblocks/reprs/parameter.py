@@ -2,8 +2,7 @@
 
 from html import escape
 
-from d2lblocks.gluon.parameter import Parameter
-from d2lblocks.gluon.parameter_dict import ParameterDict
+from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.reprs.facts import parameter_facts
 from d2lblocks.reprs.style import table
 from d2lblocks.rich import html

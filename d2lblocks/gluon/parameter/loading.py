@@ -7,7 +7,7 @@ from typing import Any
 
 from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, MismatchError
-from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.gluon.parameter.single import Parameter
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from d2lblocks import initializer, io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError
-from d2lblocks.gluon.loading import assign, check_all
-from d2lblocks.gluon.parameter import Constant, Parameter
+from d2lblocks.gluon.parameter.loading import assign, check_all
+from d2lblocks.gluon.parameter.single import Constant, Parameter
 from d2lblocks.np.creation import array
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich

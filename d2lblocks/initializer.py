@@ -69,7 +69,8 @@ class Initializer(Named, Rich):
 
     def _init_weight(self, name: str, arr: ndarray) -> None:
         raise NotImplementedError(
-            f"{type(self).__name__} has no _init_weight(self, name, data); write one that fills data[:] = ..."
+            f"{type(self).__name__} cannot fill parameter '{name}': it has no _init_weight(self, name, data); write one "
+            "that fills data[:] = ..."
         )
 
 

@@ -73,6 +73,11 @@ def _log_of(x: Any) -> Any:
     return log(safe)
 
 
+def _negative(x: Any) -> Any:
+    """-x, number by number; truths count as 0 and 1 in int64."""
+    return onp.negative(x.astype(onp.int64) if getattr(x, "dtype", None) == bool else x)
+
+
 def zero(g: Any, z: Any, *args: Any) -> Any:
     """Return the derivative of a step function: 0 wherever it exists."""
     return g * 0
@@ -95,7 +100,7 @@ arctan2 = elementwise(
 )
 copysign = elementwise(aligned(onp.copysign), lambda g, z, x, y: g * sign(x) * sign(z), zero)
 
-negative = elementwise(onp.negative, lambda g, z, x: -g)
+negative = elementwise(_negative, lambda g, z, x: -g, name="negative")
 absolute = elementwise(onp.absolute, lambda g, z, x: g * sign(x))
 square = elementwise(onp.square, lambda g, z, x: 2.0 * g * x)
 reciprocal = elementwise(real(onp.reciprocal), lambda g, z, x: -g * z * z)

@@ -267,7 +267,9 @@ class Constant(Parameter):
     def __init__(self, name: str, value: Any):
         value = value if isinstance(value, ndarray) else array(value)
         self.value = value.detach().copy()
-        super().__init__(name, "null", value.shape, str(value.dtype), init=_Filling(self.value), differentiable=False)
+        super().__init__(
+            name, "null", value.shape, str(value.dtype), init=initializer.Constant(self.value), differentiable=False
+        )
 
     def __repr__(self) -> str:
         return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"
@@ -285,10 +287,6 @@ class Constant(Parameter):
                 f'and new value "{req}" is ignored.',
                 stacklevel=2,
             )
-
-
-class _Filling(initializer.Constant):
-    """Initializer of a Constant: whatever the net is initialized with, the value stays."""
 
 
 def _unknowns(shape: Any) -> tuple | None:

@@ -75,7 +75,8 @@ def _log_of(x: Any) -> Any:
 
 def _negative(x: Any) -> Any:
     """-x, number by number; truths count as 0 and 1 in int64."""
-    return onp.negative(x.astype(onp.int64) if getattr(x, "dtype", None) == bool else x)
+    truths = type(x) is onp.ndarray and x.dtype.kind == "b"
+    return onp.negative(x.astype(onp.int64) if truths else x)
 
 
 def zero(g: Any, z: Any, *args: Any) -> Any:

@@ -267,9 +267,8 @@ class Constant(Parameter):
     def __init__(self, name: str, value: Any):
         value = value if isinstance(value, ndarray) else array(value)
         self.value = value.detach().copy()
-        super().__init__(
-            name, "null", value.shape, str(value.dtype), init=initializer.Constant(self.value), differentiable=False
-        )
+        filling = initializer.Constant(self.value)
+        super().__init__(name, "null", value.shape, str(value.dtype), init=filling, differentiable=False)
 
     def __repr__(self) -> str:
         return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"

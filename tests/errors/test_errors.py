@@ -1,5 +1,7 @@
 """Bad input: the class of the error and the words its message must hold. One row per line of the specification."""
 
+import threading
+
 import numpy as onp
 import pytest
 
@@ -212,3 +214,100 @@ def test_flags_come_back_after_an_error():
     with pytest.raises(KeyboardInterrupt), autograd.record():
         raise KeyboardInterrupt
     assert not autograd.is_recording()
+
+
+def test_flags_come_back_after_return_and_close():
+    def returns():
+        with autograd.record():
+            return autograd.is_recording()
+
+    def generator():
+        with autograd.record():
+            yield 1
+
+    assert returns() and not autograd.is_recording()
+    steps = generator()
+    next(steps)
+    steps.close()
+    assert not autograd.is_recording()
+
+
+def test_another_thread_starts_fresh():
+    seen = []
+    with autograd.record():
+        thread = threading.Thread(
+            target=lambda: seen.extend([autograd.is_recording(), autograd.is_training(), np.array(3).shape])
+        )
+        thread.start()
+        thread.join()
+    assert seen == [False, False, ()]
+
+
+def test_initializer_that_rebinds_its_argument_warns():
+    class Rebinding(init.Initializer):
+        def _init_weight(self, name, data):
+            data = data + 1  # noqa: F841 - the mistake under test
+
+    with pytest.warns(UserWarning, match=r"data\[:\] ="):
+        nn.Dense(2, in_units=2, weight_initializer=Rebinding()).initialize()
+
+
+@pytest.mark.parametrize("write", [lambda d: d.__setitem__(slice(None), np.ones(99)), None])
+def test_bad_initializers_name_the_parameter(write):
+    class Bad(init.Initializer):
+        pass
+
+    if write is not None:
+        Bad._init_weight = lambda self, name, data: write(data)
+    with pytest.raises((ValueError, NotImplementedError), match="p_weight"):
+        nn.Dense(3, in_units=2, prefix="p_", weight_initializer=Bad()).initialize()
+
+
+def test_equal_prefixes():
+    with pytest.raises(ValueError, match="a_weight"):
+        net_of(nn.Dense(2, prefix="a_", in_units=2), nn.Dense(2, prefix="a_", in_units=2)).collect_params()
+
+
+def test_layer_added_after_initialize():
+    net = net_of(nn.Dense(2))
+    net.add(nn.Dense(3))
+    with pytest.raises(RuntimeError, match=r"not been initialized(.|\n)*initialize\(\) again"):
+        net(X)
+
+
+def test_same_block_twice_is_shared():
+    layer = nn.Dense(3)
+    net = net_of(layer, layer)
+    assert list(net._collect_params_with_prefix()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert len(list(net.collect_params())) == 2
+
+
+def test_deleted_child_is_gone():
+    block = nn.Block()
+    block.layer = nn.Dense(2)
+    block.layer = nn.Dense(3)
+    assert len(block._children) == 1
+    del block.layer
+    assert not block._children and not list(block.collect_params())
+
+
+def test_parameter_on_no_attribute_is_not_saved(tmp_path):
+    block = nn.Block(prefix="b_")
+    block.params.get("w", shape=(2,))
+    block.initialize()
+    with pytest.warns(UserWarning, match="b_w is trained but not saved"):
+        block.save_parameters(tmp_path / "f")
+
+
+def test_params_get_twice():
+    params = gluon.ParameterDict("p_")
+    params.get("w", shape=(2, -1))
+    assert params.get("w", shape=(2, 3)).shape == (2, 3)
+    with pytest.raises(AssertionError, match=r"desired '\(5, 3\)' vs stored '\(2, 3\)'"):
+        params.get("w", shape=(5, 3))
+
+
+def test_gradient_before_backward_is_zero():
+    net = net_of(nn.Dense(2, in_units=3))
+    assert not net[0].weight.grad().any()
+    assert np.isnan(net(X * NAN)).all()

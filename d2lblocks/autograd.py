@@ -128,7 +128,7 @@ def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str
     if not len(variables) == len(gradients) == len(reqs):
         raise ArgumentError(f"Got {len(variables)} variables, {len(gradients)} gradients and {len(reqs)} grad_reqs.")
     for x, g, req in zip(variables, gradients, reqs, strict=True):
-        x._node, x._out = Leaf(g._data, check_grad_req(req)), 0
+        x._node, x._out = Leaf(g._data, check_grad_req(req), private=False), 0
 
 
 def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -139,11 +139,9 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
         retain_graph: keep the tape, so that another backward() can walk it again.
     """
     heads, seeds = _seeds(heads, head_grads)
-    raw = [onp.ones_like(y._data) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
-    found, order = walk(heads, raw, None, train_mode)
-    for node, grads in found.items():
-        if type(node) is Leaf:
-            node.deposit(grads[0])
+    found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode)
+    for (node, _), g in found.items():
+        node.deposit(g)
     if not retain_graph:
         for node in order:
             node.release()
@@ -164,6 +162,7 @@ def grad(
         if x._node is None:
             raise NotRecordedError("A variable of autograd.grad() is on no tape: call x.attach_grad() before record().")
     make = type(heads[0])._wrap
+    keep = [(x._node, x._out) for x in wanted]
     if create_graph:
 
         def lift(raw: Any, node: Any, out: int) -> Any:
@@ -173,13 +172,12 @@ def grad(
 
         seeds = [make(onp.ones_like(y._data)) if g is None else g for y, g in zip(heads, seeds, strict=True)]
         with record(train_mode):
-            found, order = walk(heads, seeds, lift, train_mode, keep={x._node for x in wanted})
+            found, order = walk(heads, seeds, lift, train_mode, keep)
     else:
-        raw = [onp.ones_like(y._data) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
-        found, order = walk(heads, raw, None, train_mode, keep={x._node for x in wanted})
+        found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, keep)
     results = []
     for x in wanted:
-        g = found.get(x._node, {}).get(x._out)
+        g = found.get((x._node, x._out))
         if g is None:
             raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
         results.append(g if create_graph else make(g))
@@ -187,6 +185,10 @@ def grad(
         for node in order:
             node.release()
     return results
+
+
+def _raw_seeds(heads: list, seeds: list) -> list:
+    return [onp.ones(y._data.shape, y._data.dtype) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
 
 
 def _listed(arrays: Any) -> list:
@@ -259,7 +261,9 @@ class Function:
         several = isinstance(outputs, list | tuple)
         listed = list(outputs) if several else [outputs]
         raw = tuple(y._data for y in listed)
-        node = Node(self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, [])
+        node = Node(
+            self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, len(raw), []
+        )
         made = []
         for k, y in enumerate(listed):
             fresh = type(y)._wrap(y._data)
@@ -267,11 +271,11 @@ class Function:
             made.append(fresh)
         return made if several else made[0]
 
-    def pullback(self, node: Node, incoming: dict, lift: Callable | None) -> list:
+    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
         """Call `backward` with arrays, whatever the walk computes with, and check what it gives."""
         make = node.settings["make"]
-        grads = [incoming.get(k) for k in range(len(node.outs))]
-        arrays = [onp.zeros_like(z) if g is None else g for g, z in zip(grads, node.outs, strict=True)]
+        incoming = [g] if node.count == 1 else g
+        arrays = [onp.zeros_like(z) if g is None else g for g, z in zip(incoming, node.outs, strict=True)]
         lifted = lift is not None
         pulling, state.pulling = state.pulling, False  # user code: official arrays are refused here as everywhere
         try:

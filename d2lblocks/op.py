@@ -11,7 +11,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError
-from d2lblocks.tape import Node, Variable, state
+from d2lblocks.tape import Node, Variable, buffers, state
 
 OPS: dict[str, Op] = {}
 
@@ -29,6 +29,7 @@ class Op:
     """
 
     wrap: Callable[[onp.ndarray], Any]  # set by the array class, which lives one floor up
+    array_class: type[Variable]  # the array class itself
     memory = False  # forward returns (result, what the rules need besides)
     discrete = False  # results are counts, positions or truths: nothing to differentiate
 
@@ -65,21 +66,32 @@ class Op:
         return register
 
     def vjps(self, rule: Callable) -> Callable:
-        """Register one rule for all arguments: `rule(g, z, wanted, *args, **settings)` gives a gradient for each."""
+        """Register one rule for all arguments: `rule(g, z, wanted, *args, **settings)` gives a gradient for each.
+
+        wanted has None for an argument whose gradient nobody wants, else True, or a buffer that the rule may write the
+        gradient into and return: a leaf's own, which saves a copy.
+        """
         self.joint = rule
         return rule
 
     # ------------------------------------------------------------------------------------------ calling
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        out = None
         if len(args) != self.arity or (settings and not self.known.issuperset(settings)):
             args, settings, out = self._bind(args, settings)
-        raw, ours = [], False
+            if out is not None:
+                return self._store(out, self.apply(args, settings))
+        return self.apply(args, settings)
+
+    def apply(self, args: tuple, settings: dict) -> Any:
+        """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
+        raw, ours, tracked = [], False, False
         for a in args:
-            if isinstance(a, Variable):
+            if type(a) is self.array_class:
                 raw.append(a._data)
                 ours = True
+                if a._node is not None:
+                    tracked = True
             else:
                 raw.append(plain(a, self.name))
         try:
@@ -88,39 +100,40 @@ class Op:
             raise explain(problem, self.name, raw) from None
         if not ours:
             return z
-        if out is not None:
-            return self._store(out, z)
         shown = z[0] if self.memory else z
-        if state.recording and not self.discrete:
-            parents = [(a._node, a._out) if isinstance(a, Variable) and a._node is not None else None for a in args]
-            if any(parents):
-                return self._recorded(args, raw, settings, parents, z, shown)
-        if type(shown) is tuple:
-            return tuple([self.wrap(part) for part in shown])
-        return self.wrap(shown)
+        if tracked and state.recording and not self.discrete:
+            return self._recorded(args, raw, settings, z, shown)
+        return tuple([self.wrap(part) for part in shown]) if type(shown) is tuple else self.wrap(shown)
 
-    def _recorded(self, args: Any, raw: list, settings: dict, parents: list, z: Any, shown: Any) -> Any:
+    def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any) -> Any:
         """Wrap the result and leave the node that made it."""
-        watched = []
+        parents, cell = [], [0]
+        watched = [cell]
         for a in args:
-            if isinstance(a, Variable):
-                cell = a._watch()
-                watched.append((cell, cell[0]))
-        cell = [0]
-        watched.append((cell, 0))
-        node = Node(self, raw, settings, parents, z, watched)
+            if type(a) is self.array_class:
+                parents.append(None if a._node is None else (a._node, a._out))
+                watched.append(a._written_at or a._watch())
+            else:
+                parents.append(None)
+        several = type(shown) is tuple
+        node = Node(self, raw, settings, parents, z, len(shown) if several else 1, watched)
+        if not several:
+            y = self.wrap(shown)
+            y._node, y._written_at = node, cell
+            return y
         made = []
-        for k, part in enumerate(shown if type(shown) is tuple else (shown,)):
+        for k, part in enumerate(shown):
             y = self.wrap(part)
-            y._node, y._out, y._version = node, k, cell
+            y._node, y._out, y._written_at = node, k, cell
             made.append(y)
-        return tuple(made) if type(shown) is tuple else made[0]
+        return tuple(made)
 
     def _store(self, out: Any, z: Any) -> Any:
         """Write z into the array given as `out`."""
         if not isinstance(out, Variable):
             raise ArrayTypeError(f"{self.name}: out must be an array, got {type(out).__name__}.")
-        z = onp.asarray(z)
+        made = z
+        z = made._data if isinstance(made, Variable) else onp.asarray(made)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
             raise ArgumentError(
@@ -129,6 +142,8 @@ class Op:
             )
         out._data[...] = z
         out._written()
+        if isinstance(made, Variable) and made._node is not None:  # recorded: from now on `out` is that result
+            out._node, out._out, out._written_at = made._node, made._out, made._written_at
         return out
 
     def _bind(self, args: tuple, given: dict) -> tuple[tuple, dict, Any]:
@@ -164,29 +179,34 @@ class Op:
 
     # ------------------------------------------------------------------------------------------ derivatives
 
-    def pullback(self, node: Node, incoming: dict, lift: Callable | None) -> list:
-        """Return the gradient of each argument of `node` that somebody wants, None for the others."""
+    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
+        """Return the gradient of each argument of `node` that somebody wants, None for the others.
+
+        g is the gradient of the output, or a list of them (None where none came in) if there are several; grads is what
+        the walk has found so far.
+        """
         args, z = node.args, node.outs
         if lift is not None:
             args = [_lifted(a, p, lift) for a, p in zip(args, node.parents, strict=True)]
-            if self.memory:  # the memory is a constant of the recording, the shown result is on the tape
-                z = (lift(z[0], node, 0), *[lift(onp.asarray(part), None, 0) for part in z[1:]])
-            elif type(z) is tuple:
-                z = tuple(lift(part, node, k) for k, part in enumerate(z))
-            else:
-                z = lift(onp.asarray(z), node, 0)
+            z = self._lifted_result(node, lift)
         if type(z) is tuple and not self.memory:
-            g: Any = [incoming.get(k) for k in range(len(z))]
             g = [part * 0 if given is None else given for given, part in zip(g, z, strict=True)]
-        else:
-            g = incoming[0]
         if self.joint is not None:
-            wanted = [parent is not None for parent in node.parents]
+            wanted = buffers(node.parents, grads) if lift is None else [p and True for p in node.parents]
             return self.joint(g, z, wanted, *args, **node.settings)
         return [
             None if parent is None else self._rule(i)(g, z, *args, **node.settings)
             for i, parent in enumerate(node.parents)
         ]
+
+    def _lifted_result(self, node: Node, lift: Callable) -> Any:
+        """Return the node's outputs as arrays on the tape; an op's memory is a constant of the recording."""
+        z = node.outs
+        if self.memory:
+            return (lift(z[0], node, 0), *[lift(onp.asarray(part), None, 0) for part in z[1:]])
+        if type(z) is tuple:
+            return tuple(lift(part, node, k) for k, part in enumerate(z))
+        return lift(onp.asarray(z), node, 0)
 
     def _rule(self, i: int) -> Callable:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, AxisError
+from d2lblocks.np.moves import is_basic
 from d2lblocks.tape import Variable
 
 
@@ -40,3 +41,16 @@ def explain_key(problem: Exception, raw: onp.ndarray, key: Any) -> Exception:
     if isinstance(problem, IndexError):
         return AxisError(f"{problem} (array of shape {raw.shape})")
     return ArgumentError(f"{problem} (array of shape {raw.shape}, key {key!r})")
+
+
+def part_of(data: onp.ndarray, raw: Any) -> tuple[onp.ndarray, bool]:
+    """Return data[raw], and whether it is a window: a basic key whose entries are neighbours, read row by row.
+
+    A matrix whose columns lie side by side in memory follows the same rule, as if it lay there row by row.
+    """
+    if not is_basic(raw):
+        return onp.array(data[raw]), False
+    key = (*raw, ...) if type(raw) is tuple and ... not in raw else (raw, ...) if type(raw) is int else raw
+    view = data[key]  # the ... makes a single entry an array too
+    as_rows = view if data.flags.c_contiguous else onp.empty(data.shape, bool)[key]
+    return (view, True) if as_rows.flags.c_contiguous else (view.copy(), False)

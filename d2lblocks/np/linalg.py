@@ -103,7 +103,7 @@ def _(g, z, wanted, *operands, subscripts):
     terms, result = _explicit(subscripts, operands)
     grads = []
     for i, want in enumerate(wanted):
-        if not want:
+        if want is None:
             grads.append(None)
             continue
         others = [t for j, t in enumerate(terms) if j != i]

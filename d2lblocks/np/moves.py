@@ -287,7 +287,7 @@ def _(g, z, wanted, *arrays, axis=0):
     ends = onp.cumsum([a.shape[axis] for a in arrays])
     front = (slice(None),) * axis
     return [
-        get(g, key=(*front, slice(int(end) - a.shape[axis], int(end)))) if want else None
+        get(g, key=(*front, slice(int(end) - a.shape[axis], int(end)))) if want is not None else None
         for a, end, want in zip(arrays, ends, wanted, strict=True)
     ]
 

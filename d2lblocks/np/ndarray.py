@@ -16,7 +16,7 @@ from d2lblocks.np import linalg as L
 from d2lblocks.np import moves as M
 from d2lblocks.np import reduce as R
 from d2lblocks.np.dtypes import as_dtype, cast, copied
-from d2lblocks.np.indexing import explain_key, raw_key
+from d2lblocks.np.indexing import explain_key, part_of, raw_key
 from d2lblocks.op import OPS, Op, explain, plain, refuse_recorded
 from d2lblocks.rich import Rich
 from d2lblocks.tape import Leaf, Variable, state
@@ -30,7 +30,7 @@ def wrap(raw: Any) -> ndarray:
     x._data = raw if type(raw) is onp.ndarray else onp.asarray(raw)
     x._node = None
     x._out = 0
-    x._version = None
+    x._written_at = None
     x._ctx = None
     return x
 
@@ -72,7 +72,10 @@ class ndarray(Variable, Rich):
     def grad(self) -> ndarray | None:
         """The gradient buffer, None before attach_grad(); backward() writes into it."""
         node = self._node
-        return wrap(node.grad) if type(node) is Leaf and node.grad is not None else None
+        if type(node) is not Leaf:
+            return None
+        node.private = False  # from here on somebody may hold the buffer or compute with it
+        return wrap(node.grad)
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
         """Make this array a leaf: gradients flow here. On an intermediate result this cuts the graph."""
@@ -86,7 +89,7 @@ class ndarray(Variable, Rich):
     def detach(self) -> ndarray:
         """Return the same numbers, off the tape."""
         alias = wrap(self._data)
-        alias._version, alias._ctx = self._watch(), self._ctx
+        alias._written_at, alias._ctx = self._watch(), self._ctx
         return alias
 
     def backward(self, out_grad: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -167,7 +170,7 @@ class ndarray(Variable, Rich):
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> ndarray:
-        return _rebuild(self._data.copy(), self._node.req if type(self._node) is Leaf else None)
+        return _rebuild(self._data.copy("K"), self._node.req if type(self._node) is Leaf else None)
 
     # ---------------------------------------------------------------------------------------- entries
 
@@ -176,17 +179,12 @@ class ndarray(Variable, Rich):
         if state.recording and self._node is not None:
             return M.get(self, key=raw)
         try:
-            if not M.is_basic(raw):
-                return wrap(onp.array(data[raw]))
-            view = data[
-                (*raw, ...) if type(raw) is tuple and ... not in raw else (raw, ...) if type(raw) is int else raw
-            ]
+            found, is_window = part_of(data, raw)
         except (IndexError, ValueError, TypeError) as problem:
             raise explain_key(problem, data, key) from None
-        if not view.flags.c_contiguous:
-            return wrap(view.copy())
-        part = wrap(view)  # contiguous parts are windows: writing into them writes here, so they share the counter
-        part._version = self._watch()
+        part = wrap(found)
+        if is_window:  # writing into it writes here, so they share the cell
+            part._written_at = self._watch()
         return part
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -214,7 +212,7 @@ class ndarray(Variable, Rich):
             z = op(self, other)  # an untracked sum joins the graph with what is added to it
             self._check_result(z._data, op.name)
             self._data[...] = z._data
-            self._node, self._out, self._version = z._node, z._out, z._version
+            self._node, self._out, self._written_at = z._node, z._out, z._written_at
             return self
         raw = other._data if isinstance(other, Variable) else plain(other, op.name)
         try:
@@ -396,4 +394,4 @@ def _rebuild(raw: onp.ndarray, grad_req: str | None) -> ndarray:
     return x
 
 
-Op.wrap = staticmethod(wrap)
+Op.wrap, Op.array_class = staticmethod(wrap), ndarray

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.kernels.update import prepared
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.registry import Named
 
 
 class Optimizer(Named):
-    """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, t)` on raw arrays, in place.
+    """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, wd, t)` on raw arrays, in place.
 
-    The gradient that arrives in `move` is rescale_grad * gradient, clipped to [-clip_gradient, clip_gradient], plus
-    wd * weight.
+    What a rule calls g is rescale_grad * gradient, clipped to [-clip_gradient, clip_gradient], plus wd * weight.
     """
 
     kind = "optimizer"
@@ -62,17 +62,19 @@ class Optimizer(Named):
         self.num_update = max(self.num_update, t)
         lr = self.learning_rate * (1.0 if p is None else p.lr_mult)
         wd = self.wd * (1.0 if p is None else p.wd_mult)
-        g = grad._data * weight.dtype.type(self.rescale_grad)
-        if self.clip_gradient is not None:
-            onp.clip(g, -self.clip_gradient, self.clip_gradient, out=g)
-        if wd:
-            g += weight.dtype.type(wd) * weight._data
-        self.move(weight._data, g, state, lr, t)
+        self.move(weight._data, grad._data, state, lr, wd, t)
         weight._written()
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """Change `raw` in place; override."""
-        raise NotImplementedError(f"{type(self).__name__} has no move(raw, g, state, lr, t).")
+        raise NotImplementedError(f"{type(self).__name__} has no move(raw, grad, state, lr, wd, t).")
+
+    def _common(self, wd: float) -> tuple[float, float, float]:
+        """Return (rescale, clip, wd) as `kernels.update` takes them."""
+        return self.rescale_grad, self.clip_gradient or 0.0, wd
+
+    def _prepared(self, raw: onp.ndarray, grad: onp.ndarray, wd: float) -> Any:
+        return prepared(raw, grad, *self._common(wd))
 
 
 def register(klass: type) -> type:

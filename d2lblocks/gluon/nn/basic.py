@@ -55,6 +55,7 @@ class Dense(HybridBlock):
             self.weight = self.params.get(
                 "weight", shape=(units, in_units), init=weight_initializer, dtype=dtype, allow_deferred_init=True
             )
+            self.weight._order = "F"  # the product reads it column by column, see kernels/dense.py
             self.bias = self.act = None
             if use_bias:
                 self.bias = self.params.get(

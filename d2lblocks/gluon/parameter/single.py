@@ -49,6 +49,7 @@ class Parameter(Rich):
         self._data: ndarray | None = None
         self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
         self._contexts: list[Context] = []
+        self._order: Any = "C"  # how the numbers lie in memory: "F" puts the columns of a matrix side by side
         self._grad_req = "null"
         self.grad_req = grad_req
 
@@ -146,7 +147,7 @@ class Parameter(Rich):
 
     def _filled(self, chosen: Any) -> ndarray:
         """Return a new array of the parameter's shape, filled by the initializer, which must write into it."""
-        fresh = wrap(onp.zeros(self._shape, as_dtype(self._dtype)))
+        fresh = wrap(onp.zeros(self._shape, as_dtype(self._dtype), self._order))
         untouched = fresh._watch()[0]
         with autograd.pause(train_mode=autograd.is_training()):
             try:
@@ -164,6 +165,7 @@ class Parameter(Rich):
         return fresh
 
     def _become(self, data: ndarray, contexts: list[Context] | None = None) -> None:
+        data._data = onp.asarray(data._data, order=self._order)
         self._data, self._pending = data, None
         self._contexts = contexts or self._contexts or [Context.default_ctx]
         if self._contexts[0] != Context.default_ctx:

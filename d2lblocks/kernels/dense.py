@@ -32,10 +32,18 @@ def backward(
     g: onp.ndarray, y: onp.ndarray, x: onp.ndarray, relu: bool, dw: onp.ndarray, db: onp.ndarray | None
 ) -> Any:
     """Write the gradients of w and b into dw (k, m) and db (m,); return the one of x w + b: g, or g gated by relu."""
-    h = onp.empty_like(g) if relu else g
+    h = gated(g, y) if relu else g
     db = NONE if db is None else db
-    wide = dw.shape[1] >= WIDE and g.flags.carray and _few(x, dw, db)
-    (backward_loop.run if wide else _backward)(g, y, x, relu, h, dw, db)
+    loop = dw.shape[1] >= WIDE and h.flags.carray and _few(x, dw, db)
+    (backward_loop.run if loop else _backward)(h, x, dw, db)
+    return h
+
+
+def gated(g: onp.ndarray, y: onp.ndarray) -> onp.ndarray:
+    """Return g where y > 0, else 0: the gradient before a relu with output y."""
+    h = onp.empty(g.shape, g.dtype)
+    fits = g.dtype == y.dtype == onp.float32 and g.flags.carray and y.flags.carray
+    (gate.run if fits else gate.equal)(g, y, h)
     return h
 
 
@@ -82,29 +90,35 @@ def forward_loop(x, w, b, relu, y):
                 y[i, j] = zero if y[i, j] < zero else y[i, j]  # NaN is not below 0 and stays
 
 
-def _backward(g, y, x, relu, h, dw, db):  # by BLAS
-    if relu or h is not g:
-        h[...] = onp.where(y > 0, g, 0) if relu else g
+def _gate(g, y, h):
+    h[...] = onp.where(y > 0, g, 0)
+
+
+@kernel(_gate, exact=True)
+def gate(g, y, h):
+    """h = g where y > 0, else 0: (n, m) each."""
+    zero = g.dtype.type(0)
+    for i in range(g.shape[0]):
+        for j in range(g.shape[1]):
+            h[i, j] = g[i, j] if y[i, j] > zero else zero
+
+
+def _backward(h, x, dw, db):  # by BLAS
     onp.matmul(x.T, h, out=dw)
     if db.size:
         onp.add.reduce(h, 0, out=db)
 
 
 @kernel(_backward)
-def backward_loop(g, y, x, relu, h, dw, db):  # noqa: C901 - loops in a row
-    """h = g gated by relu, dw = xᵀ h, db = sum of the rows of h: (n, m), (n, m), (n, k) -> (n, m), (k, m), (m,) or (0,)."""
+def backward_loop(h, x, dw, db):
+    """dw = xᵀ h, db = sum of the rows of h: (n, m), (n, k) -> (k, m), (m,) or (0,)."""
     n, k = x.shape
-    m = g.shape[1]
-    zero = g.dtype.type(0)
-    for i in range(n):
-        for j in range(m):
-            h[i, j] = g[i, j] if not relu or y[i, j] > zero else zero
+    m = h.shape[1]
+    zero = h.dtype.type(0)
     for j in range(db.size):
         db[j] = zero
-    if db.size:
         for i in range(n):
-            for j in range(m):
-                db[j] += h[i, j]
+            db[j] += h[i, j]
     for p in range(k):
         for j in range(m):
             dw[p, j] = zero

@@ -85,9 +85,9 @@ class Op:
 
     def apply(self, args: tuple, settings: dict) -> Any:
         """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
-        raw, ours, tracked = [], False, False
+        raw, ours, tracked, Array = [], False, False, self.array_class
         for a in args:
-            if type(a) is self.array_class:
+            if type(a) is Array:
                 raw.append(a._data)
                 ours = True
                 if a._node is not None:
@@ -107,10 +107,10 @@ class Op:
 
     def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any) -> Any:
         """Wrap the result and leave the node that made it."""
-        parents, cell = [], [0]
+        parents, cell, Array = [], [0], self.array_class
         watched = [cell]
         for a in args:
-            if type(a) is self.array_class:
+            if type(a) is Array:
                 parents.append(None if a._node is None else (a._node, a._out))
                 watched.append(a._written_at or a._watch())
             else:

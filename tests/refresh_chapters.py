@@ -1,5 +1,6 @@
 """Run chapters again and write their outputs back: python -m tests.refresh_chapters [number ...]."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import tests.nbval_strict  # noqa: F401  the environment in which the outputs wi
 
 FOLDER = Path(__file__).resolve().parent.parent / "chapters"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+COLOR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal; hard to read on a light page
 
 
 def normalize(notebook):
@@ -21,7 +23,8 @@ def normalize(notebook):
             if output.output_type in ("display_data", "execute_result"):
                 output.metadata = nbformat.from_dict({})
             if output.output_type == "error":
-                output.traceback = [part for part in output.traceback if "File " not in part.split(":")[0]]
+                frames = [COLOR.sub("", part) for part in output.traceback]
+                output.traceback = [frame for frame in frames if not frame.startswith("File ")]
     return notebook
 
 

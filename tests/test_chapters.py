@@ -188,6 +188,7 @@ PLANTED = [
     ("metadata is of no machine", sets("metadata", {"execution": {"shell.execute_reply": "now"}})),
     ("metadata is of no machine", sets("metadata", {"kernelspec": KERNELSPEC | {"name": "mine"}}, None)),
     ("metadata is of no machine", shows(FRAME)),
+    ("metadata is of no machine", shows(ERROR | {"traceback": ["\x1b[31mKeyError\x1b[39m: 1"]})),
     ("no widget state", sets("metadata", {"widgets": {"state": {}}}, None)),
     ("outputs are of known kinds", shows(plain(**{"application/javascript": "alert(1)"}))),
     ("outputs are below 100 KB", shows(stream("1" * 100_000))),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import numbers
+import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError, kind_of, spaced
 from d2lblocks.tape import Node, Variable, state
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 OPS: dict[str, Op] = {}
 
@@ -34,7 +39,7 @@ class Op:
 
     def __init__(self, forward: Callable, name: str | None = None):
         self.forward = forward
-        self.name = name or forward.__name__
+        self.name = self.title = name or forward.__name__  # `title` is the public name, for messages
         self.__name__ = self.name
         self.__doc__ = forward.__doc__
         self.rules: dict[int, Callable] = {}
@@ -45,6 +50,9 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple:
+        return OPS.__getitem__, (self.name,)  # a pickle keeps the name, and a copy is the op itself
+
     def _read_signature(self, forward: Callable) -> None:
         """Parameters before the `*` are arrays, those behind it are settings; *arrays takes any number."""
         parameters = inspect.signature(forward).parameters.values()
@@ -53,6 +61,7 @@ class Op:
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         self.arity = -1 if self.variadic else len(self.arrays)
         self.known = frozenset(self.settings)
+        self.optional = None in self.arrays.values()
 
     def vjp(self, *names: str) -> Callable:
         """Register the rule `rule(g, z, *args, **settings)` for the gradient of the named arguments."""
@@ -81,15 +90,15 @@ class Op:
                 raw.append(a._data)
                 ours = True
             else:
-                raw.append(plain(a, self.name))
+                raw.append(a if a is None and self.optional else plain(a, self.title))
         try:
             z = self.forward(*raw, **settings)
-        except (ValueError, TypeError, IndexError) as problem:
-            raise explain(problem, self.name, raw) from None
+        except (ValueError, TypeError, IndexError, AttributeError) as problem:
+            raise explain(problem, self.title, raw) from None
         if not ours:
             return z
         if out is not None:
-            return self._store(out, z)
+            return self._store(out, z, args)
         shown = z[0] if self.memory else z
         if state.recording and not self.discrete:
             parents = [(a._node, a._out) if isinstance(a, Variable) and a._node is not None else None for a in args]
@@ -116,15 +125,20 @@ class Op:
             made.append(y)
         return tuple(made) if type(shown) is tuple else made[0]
 
-    def _store(self, out: Any, z: Any) -> Any:
+    def _store(self, out: Any, z: Any, args: tuple) -> Any:
         """Write z into the array given as `out`."""
         if not isinstance(out, Variable):
-            raise ArrayTypeError(f"{self.name}: out must be an array, got {type(out).__name__}.")
+            raise ArrayTypeError(f"{self.title}: out must be an array made by np.array(...), got {kind_of(out)}.")
+        if state.recording and not self.discrete and any(getattr(a, "_node", None) is not None for a in args):
+            raise NotRecordedError(
+                f"{self.title}: in-place write refused inside autograd.record(): out=... would lose the gradient of the "
+                "result. Write y = ... without out."
+            )
         z = onp.asarray(z)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
             raise ArgumentError(
-                f"{self.name}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
+                f"{self.title}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
                 f"the result has shape {z.shape} and dtype {z.dtype}."
             )
         out._data[...] = z
@@ -139,11 +153,11 @@ class Op:
             return args, given, out
         names = [*self.arrays, *self.settings]
         if len(args) > len(names):
-            raise TypeError(f"{self.name}() takes at most {len(names)} arguments, got {len(args)}.")
+            raise TypeError(f"{self.title}() takes at most {len(names)} arguments, got {len(args)}.")
         bound = dict(zip(names, args, strict=False))
         for key, value in given.items():
             if key in bound:
-                raise TypeError(f"{self.name}() got two values for {key!r}.")
+                raise TypeError(f"{self.title}() got two values for {key!r}.")
             if key not in names:
                 self._check_keyword(key, value)
                 continue
@@ -152,15 +166,15 @@ class Op:
         for name, default in self.arrays.items():
             value = bound.pop(name, default)
             if value is inspect.Parameter.empty:
-                raise TypeError(f"{self.name}() misses its argument {name!r}.")
+                raise TypeError(f"{self.title}() misses its argument {name!r}.")
             arrays.append(value)
         return tuple(arrays), bound, out
 
     def _check_keyword(self, key: str, value: Any) -> None:
         if key not in _UFUNC_DEFAULTS:
-            raise TypeError(f"{key} is an invalid keyword to function '{self.name}'")
+            raise TypeError(f"{key} is an invalid keyword to function '{self.title}'")
         if value != _UFUNC_DEFAULTS[key]:
-            raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.name}")
+            raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.title}")
 
     # ------------------------------------------------------------------------------------------ derivatives
 
@@ -194,7 +208,7 @@ class Op:
         except KeyError:
             name = list(self.arrays)[i] if i < len(self.arrays) else f"argument {i}"
             raise NotRecordedError(
-                f"{self.name} has no derivative with respect to {name!r}. Take .detach() of that argument, "
+                f"{self.title} has no derivative with respect to {name!r}. Take .detach() of that argument, "
                 "or compute it outside autograd.record()."
             ) from None
 
@@ -214,6 +228,7 @@ class Elementwise(Op):
         self.variadic = False
         self.arity = len(self._names)
         self.known = frozenset()
+        self.optional = False
 
     @staticmethod
     def _fitted(rule: Callable, i: int) -> Callable:
@@ -261,9 +276,9 @@ def _lifted(a: Any, parent: tuple | None, lift: Callable) -> Any:
 
 
 def plain(a: Any, name: str) -> Any:
-    """Return an argument that is no array of ours, if it may stand there: a number, None, or raw while rules run."""
+    """Return an argument that is no array of ours, if it may stand there: a number, or a raw array while rules run."""
     kind = type(a)
-    if kind is float or kind is int or kind is bool or a is None:
+    if kind is float or kind is int or kind is bool:
         return a
     if isinstance(a, onp.generic | numbers.Number) and not isinstance(a, complex):
         return a.item() if isinstance(a, onp.generic) and not state.pulling else a
@@ -280,17 +295,57 @@ def plain(a: Any, name: str) -> Any:
     )
 
 
-def explain(problem: Exception, name: str, raw: list) -> Exception:
+# What NumPy says in words of its own machinery, and the same in plain ones.
+_PLAIN = (
+    (
+        "core dimension",
+        "the sizes to be multiplied differ: the last of the first array, the last but one of the second",
+    ),
+    ("enough dimensions", "a 0-d array cannot take part, write a * b for a number"),
+    ("(?:did not contain a loop|not supported for the input types)", "not defined for these types"),
+    ("which has no identity", "an empty array has no largest and no smallest entry"),
+    ("remapped shapes", "operands could not be broadcast together"),
+    ("the concatenation axis must match", "the arrays may differ in size only along the axis of joining"),
+)
+
+
+def explain(problem: Exception, name: str, given: Any) -> Exception:
     """Return the error for the user: what the operation was given, and what NumPy says about it."""
-    shapes = ", ".join(f"{a.shape} {a.dtype}" for a in raw if isinstance(a, onp.ndarray))
-    text = str(problem).rstrip(". \n")
     if isinstance(problem, MXNetError):
         return problem
+    facts = ", ".join(f"{a.shape} {a.dtype}" if hasattr(a, "dtype") else kind_of(a) for a in given)
+    if isinstance(problem, AttributeError):
+        return ArrayTypeError(f"{name} takes arrays. Given: {facts}. Lists and numbers become arrays by np.array(...).")
+    text = spaced(str(problem)).rstrip(". \n")
+    if "array is too big" in text:
+        return MemoryError(f"{name}: the result is too big to be allocated. Given: {facts}.")
+    text = next((plainly for words, plainly in _PLAIN if re.search(words, text)), text)
+    kind = ArgumentError
     if isinstance(problem, IndexError):  # NumPy's AxisError is one
-        return AxisError(f"{name}: {text}. Given: {shapes}.")
-    if isinstance(problem, TypeError):
-        return ArrayTypeError(f"{name}: {text}. Given: {shapes}.")
-    return ArgumentError(f"{name}: {text}. Given: {shapes}.")
+        kind = AxisError
+    elif isinstance(problem, TypeError):
+        kind = ArrayTypeError
+    return kind(f"{name}: {text}. Given: {facts}.")
+
+
+def composed(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function made of ops speak like an op where its own lines fail: `np.split` of a list, an axis too far."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError) as problem:
+            if isinstance(problem, MXNetError) or (isinstance(problem, AttributeError) and _ours(problem.obj)):
+                raise
+            parts = [p for a in args for p in (a if isinstance(a, list | tuple) and a else [a])]
+            raise explain(problem, function.__name__, parts) from None
+
+    return call
+
+
+def _ours(thing: Any) -> bool:
+    return isinstance(thing, Variable) or getattr(type(thing), "__module__", "").startswith("d2lblocks")
 
 
 def refuse_recorded(x: Variable) -> None:

@@ -14,7 +14,7 @@ from d2lblocks.np.elementwise import absolute, exp, expm1, real, tanh, where
 from d2lblocks.np.moves import _axes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.special import erf
-from d2lblocks.op import elementwise, fit, op, op_with_memory
+from d2lblocks.op import composed, elementwise, fit, op, op_with_memory
 
 
 def _relu(x):
@@ -82,6 +82,9 @@ def softmax_of(data, *, axis=-1, temperature=None):
     return e / e.sum(axis, keepdims=True)
 
 
+softmax_of.title = "softmax"
+
+
 @softmax_of.vjp("data")
 def _(g, z, data, axis=-1, temperature=None):
     # dz_i/dx_j = z_i (δ_ij - z_j)
@@ -97,12 +100,16 @@ def log_softmax_of(data, *, axis=-1, temperature=None):
     return x - onp.log(onp.exp(x).sum(axis, keepdims=True))
 
 
+log_softmax_of.title = "log_softmax"
+
+
 @log_softmax_of.vjp("data")
 def _(g, z, data, axis=-1, temperature=None):
     dx = g - exp(z) * g.sum(axis=axis, keepdims=True)
     return dx if temperature is None else dx / temperature
 
 
+@composed
 def _masked(data: ndarray, length: Any, axis: int, use_length: bool, fill: float) -> ndarray:
     """Return data with entries behind each row's length replaced by `fill`."""
     if not use_length and length is None:
@@ -128,6 +135,7 @@ def log_softmax(data: ndarray, axis: int = -1, temperature: Any = None, dtype: A
     return z if dtype is None else z.astype(dtype)
 
 
+@composed
 def leaky_relu(data: ndarray, gamma: Any = None, act_type: str = "leaky", slope: float = 0.25, **_: Any) -> ndarray:
     """Return x where x > 0, else something small: slope x (leaky), gamma x (prelu), slope (eˣ - 1) (elu), gelu, selu."""
     if act_type == "leaky":
@@ -151,6 +159,9 @@ def dropped(data, *, p, axes=()):
     shape = tuple(1 if i in axes else n for i, n in enumerate(data.shape)) if axes else data.shape
     mask = rng.dropout_mask(shape, p, data.dtype, bool(axes))
     return data * mask, mask
+
+
+dropped.title = "dropout"
 
 
 @dropped.vjp("data")

@@ -11,13 +11,15 @@ from d2lblocks.np.linalg import matmul
 from d2lblocks.np.moves import scatter, swapaxes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.activation import RAW, gated
-from d2lblocks.op import op
+from d2lblocks.op import composed, op
 
 
 @op
 def dense(x, weight, bias=None, *, flatten=True, act=None):
     """act(x Wᵀ + b), one op for a whole layer: (n, k), (m, k), (m,) -> (n, m)."""
     rows = x if x.ndim == 2 or not flatten else x.reshape(len(x), -1 if x.size else int(onp.prod(x.shape[1:])))
+    if not rows.ndim:
+        raise ArgumentError("the input is 0-d, one number without features; expected (n, features)")
     if rows.dtype != weight.dtype:
         raise ArgumentError(
             f"input dtype {x.dtype} and weight dtype {weight.dtype} differ; use x.astype('{weight.dtype}')"
@@ -28,6 +30,9 @@ def dense(x, weight, bias=None, *, flatten=True, act=None):
     if act == "relu":
         return onp.maximum(y, 0, out=y)
     return y if act is None else RAW[act](y)
+
+
+dense.title = "fully_connected"
 
 
 @dense.vjps
@@ -51,11 +56,13 @@ def fully_connected(x: ndarray, weight: ndarray, bias: ndarray | None = None, nu
     return dense(x, weight, None if no_bias else bias, flatten=flatten, act=act)
 
 
+@composed
 def batch_flatten(data: ndarray) -> ndarray:
     """Fold all axes but the first: (n, ...) -> (n, k)."""
     return data.reshape((data.shape[0], -1 if data.size else int(onp.prod(data.shape[1:]))))
 
 
+@composed
 def batch_dot(lhs: ndarray, rhs: ndarray, transpose_a: bool = False, transpose_b: bool = False, **_: Any) -> ndarray:
     """Multiply matrix by matrix along the first axis: (b, n, k), (b, k, m) -> (b, n, m)."""
     if lhs.ndim != 3 or rhs.ndim != 3:
@@ -69,6 +76,9 @@ def rows_of(data, weight):
     return weight[data.astype(onp.int64)]
 
 
+rows_of.title = "embedding"
+
+
 @rows_of.vjp("weight")
 def _(g, z, data, weight):
     # A row named twice gets both gradients: the mirror of picking is adding up.
@@ -80,11 +90,12 @@ def _(g, z, data, weight):
     return data * 0.0
 
 
+@composed
 def embedding(data: ndarray, weight: ndarray, input_dim: int | None = None, output_dim: int | None = None,
               dtype: Any = "float32", sparse_grad: bool = False) -> ndarray:  # fmt: skip
     """Return row data_i of `weight` for every entry: (...), (n, k) -> (..., k)."""
     raw, n = data._data, weight.shape[0]
     if raw.size and not (raw.min() >= 0 and raw.max() < n):
-        bad = raw[(raw < 0) | (raw >= n)].reshape(-1)[0]
+        bad = raw[~((raw >= 0) & (raw < n))].reshape(-1)[0]
         raise ArgumentError(f"embedding: index {bad:g} is out of range for {n} rows; indices run from 0 to {n - 1}.")
     return rows_of(data, weight)

@@ -7,7 +7,7 @@ import numpy as onp
 from d2lblocks.errors import ArgumentError
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.activation import softmax_of
-from d2lblocks.op import op_with_memory
+from d2lblocks.op import composed, op_with_memory
 
 
 @op_with_memory
@@ -21,6 +21,9 @@ def cross_entropy_of(scores, labels):
     return loss[..., 0], e / total
 
 
+cross_entropy_of.title = "softmax_cross_entropy"
+
+
 @cross_entropy_of.vjp("scores")
 def _(g, z, scores, labels):
     # dl/ds = softmax(s) - onehot(label). On the tape softmax is computed again, so that it can be differentiated.
@@ -30,6 +33,7 @@ def _(g, z, scores, labels):
     return (probability - target) * g.reshape((*g.shape, 1))
 
 
+@composed
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> ndarray:
     """Return -log softmax(logits)[label], per sample: (..., k), (...) -> (...); labels are class numbers."""
     raw, k = labels._data, logits.shape[-1]

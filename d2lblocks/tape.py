@@ -85,7 +85,7 @@ class Node:
         for cell, seen in self.watched:
             if cell[0] != seen:
                 raise NotRecordedError(
-                    f"An array used by {self.op.name} was changed in place after it was recorded and before backward(), "
+                    f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
                     "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
                 )
 

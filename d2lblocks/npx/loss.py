@@ -33,13 +33,19 @@ def _(g, z, scores, labels):
     return (probability - target) * g.reshape((*g.shape, 1))
 
 
+def check_labels(labels: ndarray, k: int) -> None:
+    """Raise if a label is no class number below k."""
+    raw = labels._data
+    if raw.size and not (raw.min() >= 0 and raw.max() < k):
+        bad = raw[~((raw >= 0) & (raw < k))].reshape(-1)[0]
+        raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
+
+
 @composed
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> ndarray:
     """Return -log softmax(logits)[label], per sample: (..., k), (...) -> (...); labels are class numbers."""
     raw, k = labels._data, logits.shape[-1]
     if raw.shape != logits.shape[:-1]:
         raise ArgumentError(f"softmax_cross_entropy: labels {raw.shape} do not fit scores {logits.shape}.")
-    if raw.size and not (raw.min() >= 0 and raw.max() < k):
-        bad = raw[~((raw >= 0) & (raw < k))].reshape(-1)[0]
-        raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
+    check_labels(labels, k)
     return cross_entropy_of(logits, labels)

@@ -51,7 +51,7 @@ class Op:
         return f"<op {self.name}>"
 
     def __reduce__(self) -> tuple:
-        return OPS.__getitem__, (self.name,)  # a pickle keeps the name, and a copy is the op itself
+        return _named, (self.name,)  # a pickle keeps the name, and a copy is the op itself
 
     def _read_signature(self, forward: Callable) -> None:
         """Parameters before the `*` are arrays, those behind it are settings; *arrays takes any number."""
@@ -213,6 +213,10 @@ class Op:
             ) from None
 
 
+def _named(name: str) -> Op:
+    return OPS[name]
+
+
 class Elementwise(Op):
     """A NumPy ufunc with a derivative per argument; sums over broadcast axes are taken care of here, once."""
 
@@ -286,12 +290,12 @@ def plain(a: Any, name: str) -> Any:
         if state.pulling:
             return a
         raise ArrayTypeError(
-            f"{name}: a numpy.ndarray {a.shape} cannot take part, type {kind} not supported. Wrap it with np.array(...), "
-            "where np is d2lblocks.np."
+            f"{name}: a numpy.ndarray of shape {a.shape} is not supported here. Wrap it with np.array(...), where np is "
+            "d2lblocks.np."
         )
     raise ArrayTypeError(
-        f"{name}: unsupported operand of type {kind.__name__}; expected an ndarray or a number, type {kind} not "
-        "supported. Lists become arrays by np.array(...)."
+        f"{name}: {kind_of(a)} is not supported here, expected an ndarray or a number. "
+        + ("Did a function end without `return`?" if a is None else "Lists of numbers become arrays by np.array(...).")
     )
 
 
@@ -338,10 +342,14 @@ def composed(function: Callable[P, T]) -> Callable[P, T]:
         except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError) as problem:
             if isinstance(problem, MXNetError) or (isinstance(problem, AttributeError) and _ours(problem.obj)):
                 raise
-            parts = [p for a in args for p in (a if isinstance(a, list | tuple) and a else [a])]
+            parts = [p for a in args for p in (a if isinstance(a, list | tuple) and _any_array(a) else [a])]
             raise explain(problem, function.__name__, parts) from None
 
     return call
+
+
+def _any_array(parts: Any) -> bool:
+    return any(isinstance(part, Variable | onp.ndarray) for part in parts)
 
 
 def _ours(thing: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from d2lblocks import io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, kind_of, warn
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, MXNetError, kind_of, warn
 from d2lblocks.gluon.hooks import HookHandle
 from d2lblocks.gluon.located import Located
 from d2lblocks.gluon.naming import NameScope, current_scope
@@ -285,7 +285,7 @@ class Block(Rich):
         assign(plan, ctx, dtype_source if cast_dtype else "current")
 
 
-class BlockNotReady(AttributeError, RuntimeError):
+class BlockNotReady(AttributeError, MXNetError):
     """A block used before its super().__init__() ran."""
 
 

@@ -94,8 +94,7 @@ class HybridBlock(Block):
                                        "Expected an array made by np.array(...).")  # fmt: skip
         raise InputTypeError(
             self,
-            f"the input is a {kind_of(x)}, expected an array of d2lblocks. In HybridBlock, there must be one NDArray or one "
-            "Symbol in the input. Please check the type of the args. Write np.array(x).",
+            f"the input is a {kind_of(x)}, expected an array of d2lblocks. Write np.array(x).",
         )
 
     def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, kind_of, spaced
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, kind_of, spaced
 from d2lblocks.tape import Variable
 
 
@@ -58,6 +58,8 @@ def raw_value(value: Any) -> Any:
 
 def explain_key(problem: Exception, raw: onp.ndarray, key: Any) -> Exception:
     """Return the error for a key that NumPy refused: what it was, and the shape it met."""
+    if isinstance(problem, MXNetError):
+        return problem
     if isinstance(problem, IndexError):
         return AxisError(f"{problem} (array of shape {raw.shape})")
     return ArgumentError(f"{spaced(str(problem))} (array of shape {raw.shape} and dtype {raw.dtype}, key {key!r})")

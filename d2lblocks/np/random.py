@@ -37,7 +37,10 @@ def raw(value: Any) -> onp.ndarray:
     """Return a parameter as a raw array; numbers become float32."""
     if isinstance(value, ndarray):
         return value._data
-    return onp.asarray(value, onp.float32)
+    try:
+        return onp.asarray(value, onp.float32)
+    except (TypeError, ValueError):
+        raise ArrayTypeError(f"A parameter of a draw is a number or an array, got {value!r}.") from None
 
 
 def shape_of(size: Any, *parameters: onp.ndarray) -> tuple[int, ...]:

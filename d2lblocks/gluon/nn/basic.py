@@ -106,7 +106,7 @@ class Dense(HybridBlock):
         return InputError(
             self,
             f"expects input of {expected} features (weight {self.weight.shape}), got an input of shape {x.shape}."
-            f"{hint} (Shape inconsistent)",
+            f"{hint}",
         )
 
     def __repr__(self) -> str:

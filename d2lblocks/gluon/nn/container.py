@@ -59,7 +59,7 @@ def _told(thing: Any) -> str:
         return f"the class {thing.__name__}; make a layer of it: {thing.__name__}(...)."
     if callable(thing) and hasattr(thing, "__name__") and not isinstance(thing, type):
         return f"the function {thing.__name__!r}; write nn.Lambda(function)."
-    text = " ".join(repr(thing).split())
+    text = "an object" if type(thing).__repr__ is object.__repr__ else " ".join(repr(thing).split())
     return f"{text if len(text) < 60 else text[:57] + '...'} ({kind_of(thing)})."
 
 

@@ -22,17 +22,22 @@ class _Norm(HybridBlock):
 
     def infer_shape(self, x: Any, *args: Any) -> None:
         """Every parameter has one number per channel."""
+        n = self._channels(x)
+        for p in self._reg_params.values():
+            p.shape = (n,)
+
+    def _channels(self, x: Any) -> int:
+        """Return the number of channels of x, or say why it has none."""
         if not -x.ndim <= self._axis < x.ndim or not x.shape[self._axis]:
             raise InputError(self, f"expects channels on axis {self._axis}, got an input of shape {x.shape}.")
-        for p in self._reg_params.values():
-            p.shape = (x.shape[self._axis],)
+        if x.dtype.kind != "f":
+            raise InputError(self, f"the input has dtype {x.dtype}, expected float32. Write x.astype('float32').")
+        return x.shape[self._axis]
 
     def _check(self, x: Any, n: int) -> None:
         """Refuse an input before the running statistics are touched."""
-        if not -x.ndim <= self._axis < x.ndim or x.shape[self._axis] != n:
+        if self._channels(x) != n:
             raise InputError(self, f"expects {n} channels on axis {self._axis}, got an input of shape {x.shape}.")
-        if x.dtype.kind != "f":
-            raise InputError(self, f"the input has dtype {x.dtype}, expected float32. Write x.astype('float32').")
 
     def _facts(self, facts: dict) -> str:
         channels = self.gamma.shape[0]

@@ -172,7 +172,11 @@ class Parameter(Rich):
             except (ArgumentError, ArrayTypeError) as problem:
                 if self.name in str(problem):
                     raise
-                raise type(problem)(f"Parameter '{self.name}' of shape {self._shape}: {problem}") from None
+                kind = ArrayTypeError if isinstance(problem, TypeError) else ArgumentError
+                raise kind(f"Parameter '{self.name}' of shape {self._shape}: {problem}") from None
+            except Exception as problem:  # the initializer's own error goes on, with the name of the parameter
+                problem.add_note(f"while filling parameter '{self.name}' of shape {self._shape}")
+                raise
         if fresh._watch()[0] == untouched and fresh.size:
             warn(
                 f"{type(chosen).__name__} did not write into the array of parameter '{self.name}', which stays 0. "

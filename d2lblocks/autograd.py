@@ -218,11 +218,9 @@ def _seeds(heads: Any, head_grads: Any) -> tuple[list, list]:
         _check_array(y, "A head, where backward() starts,")
         if y._node is None:
             raise NotRecordedError(
-                "Cannot differentiate node because it is not in a computational graph: no recorded path leads from this "
-                "array to a variable. You need to set is_recording to true or use autograd.record() to save "
-                "computational graphs for backward, with x.attach_grad() (or net.initialize()) before; asnumpy(), "
-                "float(), np.array(...) and detach() cut the path. If you want to differentiate the same graph twice, "
-                "you need to pass retain_graph=True to backward."
+                "Cannot differentiate: no recorded path leads from this array to a variable, it is in no computational "
+                "graph. Compute it inside `with autograd.record():`, after x.attach_grad() or net.initialize(); asnumpy(), "
+                "float(), np.array(...) and detach() cut the path."
             )
         if g is None:
             continue

@@ -115,8 +115,8 @@ def create(initializer: Any, **kwargs: Any) -> Any:
             )
         return Initializer.registry[name](**kwargs)
     if isinstance(initializer, type):
-        cure = f"; write {initializer.__name__}()" if issubclass(initializer, Initializer) else " such as init.Normal()"
-        raise ArrayTypeError(f"An initializer is needed, got the class {initializer.__name__}{cure}.")
+        cure = f"{initializer.__name__}()" if issubclass(initializer, Initializer) else "init.Normal()"
+        raise ArrayTypeError(f"An initializer is needed, got the class {initializer.__name__}; write {cure}.")
     if callable(initializer):
         return initializer
     raise NotAnInitializer(

@@ -94,7 +94,7 @@ class Op:
         try:
             z = self.forward(*raw, **settings)
         except (ValueError, TypeError, IndexError, AttributeError) as problem:
-            raise explain(problem, self.title, raw) from None
+            raise explain(problem, self.title, raw, settings) from None
         if not ours:
             return z
         if out is not None:
@@ -303,33 +303,39 @@ def plain(a: Any, name: str) -> Any:
 _PLAIN = (
     (
         "core dimension",
-        "the sizes to be multiplied differ: the last of the first array, the last but one of the second",
+        "the last size of the first array and the last but one of the second (of a vector, the only one) differ",
     ),
     ("enough dimensions", "a 0-d array cannot take part, write a * b for a number"),
-    ("(?:did not contain a loop|not supported for the input types)", "not defined for these types"),
+    ("did not contain a loop|not supported for the input types", "not defined for these types"),
     ("which has no identity", "an empty array has no largest and no smallest entry"),
     ("remapped shapes", "operands could not be broadcast together"),
-    ("the concatenation axis must match", "the arrays may differ in size only along the axis of joining"),
+    ("axis must match exactly", "the arrays may differ in size only along the axis of joining"),
+    ("too large to convert|out of bounds for u?int", "the number is too large for the dtype"),
 )
 
 
-def explain(problem: Exception, name: str, given: Any) -> Exception:
+def plainly(text: str) -> str:
+    """Return a message of NumPy in plain words, with shapes as tuples."""
+    text = spaced(text).rstrip(". \n")
+    return next((plain for words, plain in _PLAIN if re.search(words, text)), text)
+
+
+def explain(problem: Exception, name: str, given: Any, settings: Any = ()) -> Exception:
     """Return the error for the user: what the operation was given, and what NumPy says about it."""
     if isinstance(problem, MXNetError):
         return problem
-    facts = ", ".join(f"{a.shape} {a.dtype}" if hasattr(a, "dtype") else kind_of(a) for a in given)
     if isinstance(problem, AttributeError):
-        return ArrayTypeError(f"{name} takes arrays. Given: {facts}. Lists and numbers become arrays by np.array(...).")
-    text = spaced(str(problem)).rstrip(". \n")
+        return ArrayTypeError(
+            f"{name} takes arrays, got {kind_of(problem.obj)}. Lists and numbers become arrays by np.array(...)."
+        )
+    facts = [f"{a.shape} {a.dtype}" for a in given if hasattr(a, "dtype")]
+    facts += [f"{key}={value!r}" for key, value in dict(settings).items() if value is not None and key != "key"]
+    text = f"{name}: {plainly(str(problem))}. Given: {', '.join(facts) or 'no array'}."
     if "array is too big" in text:
-        return MemoryError(f"{name}: the result is too big to be allocated. Given: {facts}.")
-    text = next((plainly for words, plainly in _PLAIN if re.search(words, text)), text)
-    kind = ArgumentError
+        return MemoryError(f"{name}: the result is too big to be allocated. Given: {', '.join(facts)}.")
     if isinstance(problem, IndexError):  # NumPy's AxisError is one
-        kind = AxisError
-    elif isinstance(problem, TypeError):
-        kind = ArrayTypeError
-    return kind(f"{name}: {text}. Given: {facts}.")
+        return AxisError(text)
+    return ArrayTypeError(text) if isinstance(problem, TypeError) else ArgumentError(text)
 
 
 def composed(function: Callable[P, T]) -> Callable[P, T]:
@@ -343,7 +349,7 @@ def composed(function: Callable[P, T]) -> Callable[P, T]:
             if isinstance(problem, MXNetError) or (isinstance(problem, AttributeError) and _ours(problem.obj)):
                 raise
             parts = [p for a in args for p in (a if isinstance(a, list | tuple) and _any_array(a) else [a])]
-            raise explain(problem, function.__name__, parts) from None
+            raise explain(problem, function.__name__, parts, kwargs) from None
 
     return call
 
@@ -360,8 +366,7 @@ def refuse_recorded(x: Variable) -> None:
     """Raise if x is in a graph being recorded: writing into it would falsify gradients."""
     if state.recording and x._node is not None:
         raise NotRecordedError(
-            "in-place write refused inside autograd.record(): Assigning to NDArrays that are already in a computational "
-            "graph will cause undefined behavior when evaluating gradients. Please call backward first to clear the "
-            "graph or do this out side of a record section. Write y = y + ... (a new array) instead of +=, *=, "
-            "y[idx] = x or out=x."
+            "in-place write refused inside autograd.record(): this array is in the computational graph, and overwriting it "
+            "would falsify gradients. Write y = y + ... (a new array) instead of +=, *=, y[idx] = x or out=x, or write "
+            "outside record() after backward()."
         )

@@ -75,8 +75,8 @@ class Block(Rich):
         """Return the instance's dict, or say that super().__init__() was forgotten."""
         if "_children" not in self.__dict__:
             raise BlockNotReady(
-                f"{type(self).__name__}.__init__ did not call super().__init__() first, so the block has no attribute "
-                "'_children'. Make `super().__init__(**kwargs)` its first line."
+                f"{type(self).__name__}.__init__ did not call super().__init__() first. Make `super().__init__(**kwargs)` its "
+                "first line, with parentheses."
             )
         return self.__dict__
 

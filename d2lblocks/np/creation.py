@@ -69,7 +69,9 @@ def array(object: Any, dtype: Any = None, ctx: Context | None = None, device: Co
         dtype = as_dtype(dtype)
     kind = raw.dtype if dtype is None else as_dtype(dtype)
     if raw.dtype.kind in "OUSc" or raw.dtype.kind not in "fiub":
-        raise ArrayTypeError(f"np.array makes arrays of numbers, got {raw.dtype} data such as {raw.reshape(-1)[:1]}.")
+        raise ArrayTypeError(
+            f"np.array makes arrays of numbers, got {_named(raw.dtype)} such as {raw.reshape(-1)[:1]}."
+        )
     return _made(raw.astype(as_dtype(kind)), ctx or device)
 
 
@@ -88,6 +90,10 @@ def _from_python(object: Any) -> onp.ndarray:
         bad = wrong[0]
         raise ArrayTypeError(f"np.array makes arrays of numbers, got {bad!r} ({type(bad).__name__}).")
     return raw
+
+
+def _named(kind: onp.dtype) -> str:
+    return {"U": "text", "S": "bytes", "O": "objects"}.get(kind.kind, str(kind))
 
 
 def _unwrapped(part: Any) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, kind_of, spaced
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, kind_of
+from d2lblocks.op import plainly
 from d2lblocks.tape import Variable
 
 
@@ -62,4 +63,4 @@ def explain_key(problem: Exception, raw: onp.ndarray, key: Any) -> Exception:
         return problem
     if isinstance(problem, IndexError):
         return AxisError(f"{problem} (array of shape {raw.shape})")
-    return ArgumentError(f"{spaced(str(problem))} (array of shape {raw.shape} and dtype {raw.dtype}, key {key!r})")
+    return ArgumentError(f"{plainly(str(problem))} (array of shape {raw.shape} and dtype {raw.dtype}, key {key!r})")

@@ -348,6 +348,8 @@ def array_split(ary, indices_or_sections, axis=0):
     """Cut into sections along `axis`; the first ones are one longer where it does not come out even."""
     if not isinstance(indices_or_sections, int):
         return split(ary, indices_or_sections, axis)
+    if indices_or_sections < 1:
+        raise ArgumentError(f"array_split: the number of sections must be at least 1, got {indices_or_sections}.")
     size, extra = divmod(ary.shape[axis], indices_or_sections)
     sizes = [size + 1] * extra + [size] * (indices_or_sections - extra)
     return split(ary, list(onp.cumsum(sizes)[:-1]), axis)

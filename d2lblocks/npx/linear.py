@@ -59,6 +59,8 @@ def fully_connected(x: ndarray, weight: ndarray, bias: ndarray | None = None, nu
 @composed
 def batch_flatten(data: ndarray) -> ndarray:
     """Fold all axes but the first: (n, ...) -> (n, k)."""
+    if not data.ndim:
+        raise ArgumentError("batch_flatten: the input is 0-d, of shape (); expected (n, ...).")
     return data.reshape((data.shape[0], -1 if data.size else int(onp.prod(data.shape[1:]))))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, kind_of
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.registry import Named
 
@@ -92,6 +92,8 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
     found = Optimizer.find(name)
     try:
         return found(**kwargs)
+    except MXNetError:
+        raise
     except TypeError as problem:  # the base's __init__ speaks: name the optimizer that was asked for
         text = str(problem).replace("Optimizer.__init__", found.__name__)
         raise ArrayTypeError(f"{text}; such arguments are learning_rate, wd, lr_scheduler.") from None

@@ -165,7 +165,7 @@ TABLE = [
     *(("B8", into_itself(depth), ValueError, "contains itself") for depth in (0, 1, 2, 50)),
     ("B8", into_itself(1, nn.HybridSequential), ValueError, "contains itself"),
     ("B8", into_itself_by_attribute, ValueError, "contains itself"),
-    *(("B10", f, kind, "a_weight") for kind in (ValueError, AssertionError) for f in (
+    *(("B10", f, kind, "a_weight", "prefix") for kind in (ValueError, AssertionError) for f in (
         lambda: net_of(nn.Dense(2, prefix="a_"), nn.Dense(2, prefix="a_"), ready=False).collect_params(),
         lambda: net_of(nn.Dense(2, prefix="a_"), nn.Dense(2, prefix="a_")))),
     *(("B11", lambda n=n, v=v: setattr(nn.Block(), n, v), AttributeError, "reserved", n)

@@ -132,7 +132,7 @@ class ParameterDict(Rich):
         for name, p in other.items():
             if name in self._params and self._params[name] is not p:
                 raise MismatchError(
-                    f"Cannot update self with other because they have different Parameters with the same name '{name}'"
+                    f"Two different Parameters have the same name '{name}'. Give every block a prefix of its own, or none."
                 )
         self._params.update(other._params)
 

@@ -84,8 +84,9 @@ class Parameter(Rich):
         if self._shape is not None:
             fits = new is not None and len(new) == len(self._shape)
             if not fits or any(old not in (-1, n) for old, n in zip(self._shape, new or (), strict=True)):
+                unknown = " (-1: not known yet)" if -1 in self._shape else ""
                 raise MismatchError(
-                    f"Shape {new} is incompatible with shape {self._shape} of Parameter '{self.name}' (-1: not known yet)."
+                    f"Shape {new} is incompatible with shape {self._shape} of Parameter '{self.name}'{unknown}."
                 )
         self._shape = new
 

@@ -42,12 +42,15 @@ def _raw_part(part: Any) -> Any:
     )
 
 
+_NUMBERS = (int, float, onp.ndarray, onp.generic)
+
+
 def raw_value(value: Any) -> Any:
     """Return what is to be written into an array as NumPy takes it, if it is made of numbers."""
+    if type(value) is float or isinstance(value, _NUMBERS):
+        return value
     if isinstance(value, Variable):
         return value._data
-    if isinstance(value, int | float | onp.ndarray | onp.generic):
-        return value
     try:
         raw = onp.asarray(value)
     except ValueError:
@@ -57,10 +60,10 @@ def raw_value(value: Any) -> Any:
     return raw
 
 
-def explain_key(problem: Exception, raw: onp.ndarray, key: Any) -> Exception:
+def explain_key(problem: Exception, raw: onp.ndarray) -> Exception:
     """Return the error for a key that NumPy refused: what it was, and the shape it met."""
     if isinstance(problem, MXNetError):
         return problem
     if isinstance(problem, IndexError):
         return AxisError(f"{problem} (array of shape {raw.shape})")
-    return ArgumentError(f"{plainly(str(problem))} (array of shape {raw.shape} and dtype {raw.dtype}, key {key!r})")
+    return ArgumentError(f"{plainly(str(problem))} (array of shape {raw.shape} and dtype {raw.dtype})")

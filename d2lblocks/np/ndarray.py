@@ -182,7 +182,7 @@ class ndarray(Variable, Rich):
                 (*raw, ...) if type(raw) is tuple and ... not in raw else (raw, ...) if type(raw) is int else raw
             ]
         except (IndexError, ValueError, TypeError) as problem:
-            raise explain_key(problem, data, key) from None
+            raise explain_key(problem, data) from None
         if not view.flags.c_contiguous:
             return wrap(view.copy())
         part = wrap(view)  # contiguous parts are windows: writing into them writes here, so they share the counter
@@ -200,7 +200,7 @@ class ndarray(Variable, Rich):
         try:
             data[raw] = raw_value(value)
         except (IndexError, ValueError, TypeError, OverflowError) as problem:
-            raise explain_key(problem, data, key) from None
+            raise explain_key(problem, data) from None
         self._written()
 
     # ---------------------------------------------------------------------------------------- operators

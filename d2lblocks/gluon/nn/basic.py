@@ -19,7 +19,7 @@ def check_size(value: Any, name: str, layer: str, smallest: int = 1) -> int:
         raise ArrayTypeError(f"{layer}: {name} must be a whole number, got {value!r} ({kind_of(value)}).")
     if value < smallest:
         raise ArgumentError(f"{layer}: {name} must be at least {smallest}, got {value}.")
-    return value
+    return int(value)
 
 
 class Activation(HybridBlock):

@@ -375,7 +375,7 @@ class ndarray(Variable, Rich):
         return wrap(result) if isinstance(result, onp.ndarray) else result
 
     def __getattr__(self, name: str) -> Any:
-        cure = f" Write np.{name}(x)." if name in OPS else ""
+        cure = f" Write np.{name}(x) or npx.{name}(x)." if name in OPS else ""
         raise AttributeError(f"d2lblocks.numpy.ndarray object has no attribute {name}.{cure}", name=name, obj=self)
 
 

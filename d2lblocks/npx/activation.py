@@ -109,7 +109,6 @@ def _(g, z, data, axis=-1, temperature=None):
     return dx if temperature is None else dx / temperature
 
 
-@composed
 def _masked(data: ndarray, length: Any, axis: int, use_length: bool, fill: float) -> ndarray:
     """Return data with entries behind each row's length replaced by `fill`."""
     if not use_length and length is None:
@@ -120,6 +119,7 @@ def _masked(data: ndarray, length: Any, axis: int, use_length: bool, fill: float
     return where(data._wrap(onp.broadcast_to(inside, data.shape).copy()), data, fill)
 
 
+@composed
 def softmax(data: ndarray, length: Any = None, axis: int = -1, temperature: Any = None, dtype: Any = None,
             use_length: bool = False) -> ndarray:  # fmt: skip
     """exp(x) / sum(exp(x)) over `axis`; entries behind `length` get probability 0."""
@@ -128,6 +128,7 @@ def softmax(data: ndarray, length: Any = None, axis: int = -1, temperature: Any 
     return z if dtype is None else z.astype(dtype)
 
 
+@composed
 def log_softmax(data: ndarray, axis: int = -1, temperature: Any = None, dtype: Any = None,
                 use_length: bool = False, length: Any = None) -> ndarray:  # fmt: skip
     """Return the log of `softmax`, computed without leaving the log domain."""

@@ -63,6 +63,7 @@ TABLE = [
     ("A2", lambda: np.split([1, 2], 2), TypeError, "split", "list"),
     ("A2", lambda: np.tile([1, 2], 2), TypeError, "tile", "list"),
     ("A2", lambda: np.stack([X, None]), TypeError, "stack", "NoneType"),
+    ("A2", lambda: npx.softmax([[1.0]], length=np.ones(1), use_length=True), TypeError, "softmax takes arrays", "list"),
     ("A2", lambda: np.hypot(X, None), TypeError, "hypot", "NoneType"),
     ("A2", lambda: np.transpose(None), TypeError, "transpose", "NoneType"),
     ("A2", lambda: X @ 3, TypeError, "matmul", "int"),

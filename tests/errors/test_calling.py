@@ -168,6 +168,12 @@ def test_refused(case):
 
 
 @covers("C4")
+def test_a_shared_layer_is_named_by_all_its_places():
+    shared = nn.Dense(3, in_units=3)
+    refused(lambda: net_of(shared, nn.Dense(5), shared)(X), ValueError, "net[0 or 2] (Dense)", "(2, 5)")
+
+
+@covers("C4")
 def test_a_batch_that_does_not_fit_teaches_a_waiting_net_nothing():
     net = net_of(nn.Dense(4))
     for wrong in (X.astype("float64"), np.ones((2, 0)), np.array(1.0), None):

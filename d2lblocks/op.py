@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import numbers
+import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError, kind_of, spaced
 from d2lblocks.tape import Node, Variable, buffers, state
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 OPS: dict[str, Op] = {}
 
@@ -35,7 +40,7 @@ class Op:
 
     def __init__(self, forward: Callable, name: str | None = None):
         self.forward = forward
-        self.name = name or forward.__name__
+        self.name = self.title = name or forward.__name__  # `title` is the public name, for messages
         self.__name__ = self.name
         self.__doc__ = forward.__doc__
         self.rules: dict[int, Callable] = {}
@@ -46,6 +51,9 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple:
+        return _named, (self.name,)  # a pickle keeps the name, and a copy is the op itself
+
     def _read_signature(self, forward: Callable) -> None:
         """Parameters before the `*` are arrays, those behind it are settings; *arrays takes any number."""
         parameters = inspect.signature(forward).parameters.values()
@@ -54,6 +62,7 @@ class Op:
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         self.arity = -1 if self.variadic else len(self.arrays)
         self.known = frozenset(self.settings)
+        self.optional = None in self.arrays.values()
 
     def vjp(self, *names: str) -> Callable:
         """Register the rule `rule(g, z, *args, **settings)` for the gradient of the named arguments."""
@@ -93,11 +102,11 @@ class Op:
                 if a._node is not None:
                     tracked = True
             else:
-                raw.append(plain(a, self.name))
+                raw.append(a if a is None and self.optional else plain(a, self.title))
         try:
             z = self.forward(*raw, **settings)
-        except (ValueError, TypeError, IndexError) as problem:
-            raise explain(problem, self.name, raw) from None
+        except (ValueError, TypeError, IndexError, AttributeError) as problem:
+            raise explain(problem, self.title, raw, settings) from None
         if not ours:
             return z
         shown = z[0] if self.memory else z
@@ -131,13 +140,13 @@ class Op:
     def _store(self, out: Any, z: Any) -> Any:
         """Write z into the array given as `out`."""
         if not isinstance(out, Variable):
-            raise ArrayTypeError(f"{self.name}: out must be an array, got {type(out).__name__}.")
+            raise ArrayTypeError(f"{self.title}: out must be an array made by np.array(...), got {kind_of(out)}.")
         made = z
         z = made._data if isinstance(made, Variable) else onp.asarray(made)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
             raise ArgumentError(
-                f"{self.name}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
+                f"{self.title}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
                 f"the result has shape {z.shape} and dtype {z.dtype}."
             )
         out._data[...] = z
@@ -154,11 +163,11 @@ class Op:
             return args, given, out
         names = [*self.arrays, *self.settings]
         if len(args) > len(names):
-            raise TypeError(f"{self.name}() takes at most {len(names)} arguments, got {len(args)}.")
+            raise TypeError(f"{self.title}() takes at most {len(names)} arguments, got {len(args)}.")
         bound = dict(zip(names, args, strict=False))
         for key, value in given.items():
             if key in bound:
-                raise TypeError(f"{self.name}() got two values for {key!r}.")
+                raise TypeError(f"{self.title}() got two values for {key!r}.")
             if key not in names:
                 self._check_keyword(key, value)
                 continue
@@ -167,15 +176,15 @@ class Op:
         for name, default in self.arrays.items():
             value = bound.pop(name, default)
             if value is inspect.Parameter.empty:
-                raise TypeError(f"{self.name}() misses its argument {name!r}.")
+                raise TypeError(f"{self.title}() misses its argument {name!r}.")
             arrays.append(value)
         return tuple(arrays), bound, out
 
     def _check_keyword(self, key: str, value: Any) -> None:
         if key not in _UFUNC_DEFAULTS:
-            raise TypeError(f"{key} is an invalid keyword to function '{self.name}'")
+            raise TypeError(f"{key} is an invalid keyword to function '{self.title}'")
         if value != _UFUNC_DEFAULTS[key]:
-            raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.name}")
+            raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.title}")
 
     # ------------------------------------------------------------------------------------------ derivatives
 
@@ -214,9 +223,13 @@ class Op:
         except KeyError:
             name = list(self.arrays)[i] if i < len(self.arrays) else f"argument {i}"
             raise NotRecordedError(
-                f"{self.name} has no derivative with respect to {name!r}. Take .detach() of that argument, "
+                f"{self.title} has no derivative with respect to {name!r}. Take .detach() of that argument, "
                 "or compute it outside autograd.record()."
             ) from None
+
+
+def _named(name: str) -> Op:
+    return OPS[name]
 
 
 class Elementwise(Op):
@@ -234,6 +247,7 @@ class Elementwise(Op):
         self.variadic = False
         self.arity = len(self._names)
         self.known = frozenset()
+        self.optional = False
 
     @staticmethod
     def _fitted(rule: Callable, i: int) -> Callable:
@@ -281,9 +295,9 @@ def _lifted(a: Any, parent: tuple | None, lift: Callable) -> Any:
 
 
 def plain(a: Any, name: str) -> Any:
-    """Return an argument that is no array of ours, if it may stand there: a number, None, or raw while rules run."""
+    """Return an argument that is no array of ours, if it may stand there: a number, or a raw array while rules run."""
     kind = type(a)
-    if kind is float or kind is int or kind is bool or a is None:
+    if kind is float or kind is int or kind is bool:
         return a
     if isinstance(a, onp.generic | numbers.Number) and not isinstance(a, complex):
         return a.item() if isinstance(a, onp.generic) and not state.pulling else a
@@ -291,34 +305,83 @@ def plain(a: Any, name: str) -> Any:
         if state.pulling:
             return a
         raise ArrayTypeError(
-            f"{name}: a numpy.ndarray {a.shape} cannot take part, type {kind} not supported. Wrap it with np.array(...), "
-            "where np is d2lblocks.np."
+            f"{name}: a numpy.ndarray of shape {a.shape} is not supported here. Wrap it with np.array(...), where np is "
+            "d2lblocks.np."
         )
     raise ArrayTypeError(
-        f"{name}: unsupported operand of type {kind.__name__}; expected an ndarray or a number, type {kind} not "
-        "supported. Lists become arrays by np.array(...)."
+        f"{name}: {kind_of(a)} is not supported here, expected an ndarray or a number. "
+        + ("Did a function end without `return`?" if a is None else "Lists of numbers become arrays by np.array(...).")
     )
 
 
-def explain(problem: Exception, name: str, raw: list) -> Exception:
+# What NumPy says in words of its own machinery, and the same in plain ones.
+_PLAIN = (
+    (
+        "core dimension",
+        "the last size of the first array and the last but one of the second (of a vector, the only one) differ",
+    ),
+    ("enough dimensions", "a 0-d array cannot take part, write a * b for a number"),
+    ("did not contain a loop|not supported for the input types", "not defined for these types"),
+    ("which has no identity", "an empty array has no largest and no smallest entry"),
+    ("remapped shapes", "operands could not be broadcast together"),
+    ("axis must match exactly", "the arrays may differ in size only along the axis of joining"),
+    ("too large to convert|out of bounds for u?int", "the number is too large for the dtype"),
+)
+
+
+def plainly(text: str) -> str:
+    """Return a message of NumPy in plain words, with shapes as tuples."""
+    text = spaced(text).rstrip(". \n")
+    return next((plain for words, plain in _PLAIN if re.search(words, text)), text)
+
+
+def explain(problem: Exception, name: str, given: Any, settings: Any = ()) -> Exception:
     """Return the error for the user: what the operation was given, and what NumPy says about it."""
-    shapes = ", ".join(f"{a.shape} {a.dtype}" for a in raw if isinstance(a, onp.ndarray))
-    text = str(problem).rstrip(". \n")
     if isinstance(problem, MXNetError):
         return problem
+    if isinstance(problem, AttributeError):
+        return ArrayTypeError(
+            f"{name} takes arrays, got {kind_of(problem.obj)}. Lists and numbers become arrays by np.array(...)."
+        )
+    facts = [f"{a.shape} {a.dtype}" for a in given if hasattr(a, "dtype")]
+    facts += [f"{key}={value!r}" for key, value in dict(settings).items() if value is not None and key != "key"]
+    text = f"{name}: {plainly(str(problem))}. Given: {', '.join(facts) or 'no array'}."
+    if "array is too big" in text:
+        return MemoryError(f"{name}: the result is too big to be allocated. Given: {', '.join(facts)}.")
     if isinstance(problem, IndexError):  # NumPy's AxisError is one
-        return AxisError(f"{name}: {text}. Given: {shapes}.")
-    if isinstance(problem, TypeError):
-        return ArrayTypeError(f"{name}: {text}. Given: {shapes}.")
-    return ArgumentError(f"{name}: {text}. Given: {shapes}.")
+        return AxisError(text)
+    return ArrayTypeError(text) if isinstance(problem, TypeError) else ArgumentError(text)
+
+
+def composed(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function made of ops speak like an op where its own lines fail: `np.split` of a list, an axis too far."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError) as problem:
+            if isinstance(problem, MXNetError) or (isinstance(problem, AttributeError) and _ours(problem.obj)):
+                raise
+            parts = [p for a in args for p in (a if isinstance(a, list | tuple) and _any_array(a) else [a])]
+            raise explain(problem, function.__name__, parts, kwargs) from None
+
+    return call
+
+
+def _any_array(parts: Any) -> bool:
+    return any(isinstance(part, Variable | onp.ndarray) for part in parts)
+
+
+def _ours(thing: Any) -> bool:
+    return isinstance(thing, Variable) or getattr(type(thing), "__module__", "").startswith("d2lblocks")
 
 
 def refuse_recorded(x: Variable) -> None:
     """Raise if x is in a graph being recorded: writing into it would falsify gradients."""
     if state.recording and x._node is not None:
         raise NotRecordedError(
-            "in-place write refused inside autograd.record(): Assigning to NDArrays that are already in a computational "
-            "graph will cause undefined behavior when evaluating gradients. Please call backward first to clear the "
-            "graph or do this out side of a record section. Write y = y + ... (a new array) instead of +=, *=, "
-            "y[idx] = x or out=x."
+            "in-place write refused inside autograd.record(): this array is in the computational graph, and overwriting it "
+            "would falsify gradients. Write y = y + ... (a new array) instead of +=, *=, y[idx] = x or out=x, or write "
+            "outside record() after backward()."
         )

@@ -90,7 +90,7 @@ class Node:
         for cell in self.watched:
             if cell[0] > self.age:
                 raise NotRecordedError(
-                    f"An array used by {self.op.name} was changed in place after it was recorded and before backward(), "
+                    f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
                     "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
                 )
 

@@ -10,7 +10,7 @@ from d2lblocks.np.moves import _axes, expand_dims, moveaxis, swapaxes, transpose
 from d2lblocks.np.moves import sum as sum_
 from d2lblocks.np.reduce import max as max_
 from d2lblocks.np.reduce import min as min_
-from d2lblocks.op import fit, op
+from d2lblocks.op import composed, fit, op
 
 
 def _floats(a, b):
@@ -47,6 +47,7 @@ def _(g, z, a, b):
     return fit(db, b.shape) if b.ndim > 1 else fit(db, (*b.shape, 1)).reshape(b.shape)
 
 
+@composed
 def dot(a, b, out=None):
     """Return the product over the last axis of a and the last but one of b: (n, k), (k, m) -> (n, m)."""
     scalars = getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0
@@ -59,6 +60,7 @@ def dot(a, b, out=None):
     return result if out is None else result.copyto(out)
 
 
+@composed
 def tensordot(a, b, axes=2):
     """Return the sum of products over the given axes of a and b."""
     if isinstance(axes, int):
@@ -77,16 +79,19 @@ def tensordot(a, b, axes=2):
     return matmul(rows, columns).reshape(shape)
 
 
+@composed
 def inner(a, b):
     """Return the sum of products over the last axes."""
     return a * b if a.ndim == 0 or b.ndim == 0 else tensordot(a, b, axes=((-1,), (-1,)))
 
 
+@composed
 def outer(a, b):
     """a_i b_j of the flattened arrays."""
     return a.reshape((-1, 1)) * b.reshape((1, -1))
 
 
+@composed
 def vdot(a, b):
     """Return the sum of products of the flattened arrays."""
     return sum_(a.reshape(-1) * b.reshape(-1))
@@ -96,6 +101,9 @@ def vdot(a, b):
 def einsum_of(*operands, subscripts):
     """Sum of products by Einstein's convention."""
     return onp.array(onp.einsum(subscripts, *operands))
+
+
+einsum_of.title = "einsum"
 
 
 @einsum_of.vjps
@@ -139,6 +147,7 @@ def _explicit(subscripts, operands):
     return terms, result
 
 
+@composed
 def einsum(*operands, **kwargs):
     """Return the sum of products by Einstein's convention: einsum('ij,jk->ik', a, b) is matmul."""
     subscripts, *arrays = operands
@@ -149,6 +158,7 @@ def einsum(*operands, **kwargs):
 # ---------------------------------------------------------------------------------------- numpy.linalg
 
 
+@composed
 def norm(x, ord=None, axis=None, keepdims=False):
     """Return the length of x: by default the root of the sum of squares of all entries."""
     axes = _axes(axis, x.ndim)
@@ -184,6 +194,9 @@ def _matrix_norm(x, ord, axes, keepdims):
 def _length(x, *, axis=None, keepdims=False):
     """Root of the sum of squares over `axis`."""
     return onp.sqrt(onp.add.reduce(x * x, axis if axis is None else _axes(axis, x.ndim), keepdims=bool(keepdims)))
+
+
+_length.title = "norm"
 
 
 @_length.vjp("x")

@@ -16,7 +16,7 @@ from d2lblocks.np import linalg as L
 from d2lblocks.np import moves as M
 from d2lblocks.np import reduce as R
 from d2lblocks.np.dtypes import as_dtype, cast, copied
-from d2lblocks.np.indexing import explain_key, part_of, raw_key
+from d2lblocks.np.indexing import explain_key, part_of, raw_key, raw_value
 from d2lblocks.op import OPS, Op, explain, plain, refuse_recorded
 from d2lblocks.rich import Rich
 from d2lblocks.tape import Leaf, Variable, state
@@ -127,7 +127,7 @@ class ndarray(Variable, Rich):
     def __bool__(self) -> bool:
         if self._data.size != 1:
             raise ArgumentError(
-                "The truth value of an ndarray with multiple elements is ambiguous."
+                f"The truth value of an ndarray with multiple elements is ambiguous {self.shape}; ask x.any() or x.all()."
                 if self._data.size
                 else "The truth value of an empty array is ambiguous; ask x.size > 0."
             )
@@ -181,7 +181,7 @@ class ndarray(Variable, Rich):
         try:
             found, is_window = part_of(data, raw)
         except (IndexError, ValueError, TypeError) as problem:
-            raise explain_key(problem, data, key) from None
+            raise explain_key(problem, data) from None
         part = wrap(found)
         if is_window:  # writing into it writes here, so they share the cell
             part._written_at = self._watch()
@@ -190,17 +190,15 @@ class ndarray(Variable, Rich):
     def __setitem__(self, key: Any, value: Any) -> None:
         refuse_recorded(self)
         data, raw = self._data, raw_key(key)
-        if isinstance(value, Variable):
-            if state.recording and value._node is not None:
-                raise MXNetError(
-                    "in-place write refused inside autograd.record(): the value is in a computational graph, and "
-                    "y[...] = value would lose its gradient. Write y = y + ... or use np.where / np.concatenate."
-                )
-            value = value._data
+        if state.recording and isinstance(value, Variable) and value._node is not None:
+            raise MXNetError(
+                "in-place write refused inside autograd.record(): the value is in a computational graph, and "
+                "y[...] = value would lose its gradient. Write y = y + ... or use np.where / np.concatenate."
+            )
         try:
-            data[raw] = value
-        except (IndexError, ValueError, TypeError) as problem:
-            raise explain_key(problem, data, key) from None
+            data[raw] = raw_value(value)
+        except (IndexError, ValueError, TypeError, OverflowError) as problem:
+            raise explain_key(problem, data) from None
         self._written()
 
     # ---------------------------------------------------------------------------------------- operators
@@ -212,6 +210,7 @@ class ndarray(Variable, Rich):
             z = op(self, other)  # an untracked sum joins the graph with what is added to it
             self._check_result(z._data, op.name)
             self._data[...] = z._data
+            self._written()  # older nodes may hold this buffer
             self._node, self._out, self._written_at = z._node, z._out, z._written_at
             return self
         raw = other._data if isinstance(other, Variable) else plain(other, op.name)
@@ -229,7 +228,7 @@ class ndarray(Variable, Rich):
             raise ArgumentError(f"In-place {name}: the result has shape {z.shape}, the array has {self.shape}.")
         if self._data.dtype.kind in "iub" and z.dtype.kind == "f":
             raise ArrayTypeError(
-                f"In-place {name}: a {z.dtype} result does not fit into a {self.dtype} array; write x = x + y instead."
+                f"In-place {name}: the result is {z.dtype}, the array {self.dtype}; write x = x + y, a new array."
             )
 
     def __eq__(self, other: Any) -> Any:
@@ -359,11 +358,12 @@ class ndarray(Variable, Rich):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """onp.exp(x) is our exp(x); an official array beside ours is refused, as in our own functions."""
-        if method != "__call__" or ufunc.__name__ not in OPS:
-            return NotImplemented
+        name = "mod" if ufunc.__name__ == "remainder" else ufunc.__name__
+        if method != "__call__" or name not in OPS:
+            raise ArrayTypeError(f"numpy.{name} does not take arrays of d2lblocks; write x.asnumpy() or np.array(...).")
         if "out" in kwargs:
             kwargs["out"] = kwargs["out"][0]
-        return OPS[ufunc.__name__](*inputs, **kwargs)
+        return OPS[name](*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         """onp.sum(x) is our sum(x); functions we do not have run on copies and leave the tape."""
@@ -373,7 +373,7 @@ class ndarray(Variable, Rich):
         return wrap(result) if isinstance(result, onp.ndarray) else result
 
     def __getattr__(self, name: str) -> Any:
-        cure = f" Write np.{name}(x)." if name in OPS else ""
+        cure = f" Write np.{name}(x) or npx.{name}(x)." if name in OPS else ""
         raise AttributeError(f"d2lblocks.numpy.ndarray object has no attribute {name}.{cure}", name=name, obj=self)
 
 

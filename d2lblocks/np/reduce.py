@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as onp
 
+from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import sqrt
 from d2lblocks.np.moves import _axes, broadcast_to, flip, get, kept, nonzero_places, scatter, stack, sum
-from d2lblocks.op import discrete, op
+from d2lblocks.op import composed, discrete, op
 
 
 def _count(shape: tuple, axis: Any) -> int:
@@ -19,11 +20,15 @@ def _count(shape: tuple, axis: Any) -> int:
     return n
 
 
+def _kind(a: Any, dtype: Any) -> Any:
+    """Return the dtype that was asked for; without one, integers stay what they are."""
+    return as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
+
+
 @op
 def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
-    if dtype is None and a.dtype.kind != "f":
-        dtype = onp.float32
+    dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
     total = onp.add.reduce(a, axis, dtype, None, bool(keepdims))
     return total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
 
@@ -33,6 +38,7 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False):
     return broadcast_to(g.reshape(kept(a.shape, axis)) * (1.0 / builtins.max(1, _count(a.shape, axis))), shape=a.shape)
 
 
+@composed
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the mean of (a - mean)², divided by n - ddof instead of n."""
     n = _count(a.shape, axis)
@@ -42,12 +48,14 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     return result if out is None else result.copyto(out)
 
 
+@composed
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the square root of `var`."""
     result = sqrt(var(a, axis, dtype, None, ddof, keepdims))
     return result if out is None else result.copyto(out)
 
 
+@composed
 def average(a, axis=None, weights=None, returned=False):
     """Return the weighted mean: sum(w a) / sum(w)."""
     if weights is None:
@@ -85,7 +93,7 @@ def _(g, z, a, axis=None, keepdims=False):
 @op
 def prod(a, *, axis=None, dtype=None, keepdims=False):
     """Product over `axis`."""
-    return onp.prod(a, axis=axis, dtype=dtype or (a.dtype if a.dtype.kind in "iu" else None), keepdims=bool(keepdims))
+    return onp.prod(a, axis=axis, dtype=_kind(a, dtype), keepdims=bool(keepdims))
 
 
 @prod.vjp("a")
@@ -109,7 +117,7 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False):
 @op
 def cumsum(a, *, axis=None, dtype=None):
     """Running sum along `axis` (None: of the flattened array)."""
-    return onp.cumsum(a, axis=axis, dtype=dtype or (a.dtype if a.dtype.kind in "iu" else None))
+    return onp.cumsum(a, axis=axis, dtype=_kind(a, dtype))
 
 
 @cumsum.vjp("a")
@@ -134,11 +142,13 @@ def _(g, z, a, axis=-1, kind=None, order=None):
     return scatter(g, key=tuple(grid), shape=a.shape)
 
 
+@composed
 def ptp(a, axis=None, keepdims=False):
     """Return max - min over `axis`."""
     return max(a, axis=axis, keepdims=keepdims) - min(a, axis=axis, keepdims=keepdims)
 
 
+@composed
 def diff(a, n=1, axis=-1):
     """Return a[i + 1] - a[i] along `axis`, n times."""
     front = (slice(None),) * _axes(axis, a.ndim)[0]
@@ -192,6 +202,10 @@ def unique_parts(a, *, axis=None):
     return onp.unique(a, return_index=True, return_inverse=True, return_counts=True, axis=axis)
 
 
+unique_parts.title = "unique"
+
+
+@composed
 def unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None):
     """Return the distinct entries in rising order, and on request their first positions, inverse and counts."""
     values, *parts = unique_parts(ar, axis=axis)

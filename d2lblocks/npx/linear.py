@@ -13,12 +13,14 @@ from d2lblocks.np.linalg import matmul
 from d2lblocks.np.moves import scatter, swapaxes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.activation import RAW, gated
-from d2lblocks.op import op
+from d2lblocks.op import composed, op
 
 
 @op
 def dense(x, weight, bias=None, *, flatten=True, act=None):
     """act(x Wᵀ + b), one op for a whole layer: (n, k), (m, k), (m,) -> (n, m)."""
+    if not x.ndim:
+        raise ArgumentError("the input is 0-d, one number without features; expected (n, features)")
     if x.dtype != weight.dtype:
         raise ArgumentError(
             f"input dtype {x.dtype} and weight dtype {weight.dtype} differ; use x.astype('{weight.dtype}')"
@@ -31,6 +33,9 @@ def dense(x, weight, bias=None, *, flatten=True, act=None):
         y = kernel.forward(x.reshape(-1, x.shape[-1]), weight.T, bias, act == "relu")
         y = y.reshape(*x.shape[:-1], len(weight))
     return y if act is None or act == "relu" else RAW[act](y)
+
+
+dense.title = "fully_connected"
 
 
 @dense.vjps
@@ -67,11 +72,15 @@ def folded(x: Any) -> Any:
     return x.reshape((x.shape[0], math.prod(x.shape[1:])))
 
 
+@composed
 def batch_flatten(data: ndarray) -> ndarray:
     """Fold all axes but the first: (n, ...) -> (n, k)."""
+    if not data.ndim:
+        raise ArgumentError("batch_flatten: the input is 0-d, of shape (); expected (n, ...).")
     return folded(data)
 
 
+@composed
 def batch_dot(lhs: ndarray, rhs: ndarray, transpose_a: bool = False, transpose_b: bool = False, **_: Any) -> ndarray:
     """Multiply matrix by matrix along the first axis: (b, n, k), (b, k, m) -> (b, n, m)."""
     if lhs.ndim != 3 or rhs.ndim != 3:
@@ -85,6 +94,9 @@ def rows_of(data, weight):
     return weight[data.astype(onp.int64)]
 
 
+rows_of.title = "embedding"
+
+
 @rows_of.vjp("weight")
 def _(g, z, data, weight):
     # A row named twice gets both gradients: the mirror of picking is adding up.
@@ -96,11 +108,12 @@ def _(g, z, data, weight):
     return data * 0.0
 
 
+@composed
 def embedding(data: ndarray, weight: ndarray, input_dim: int | None = None, output_dim: int | None = None,
               dtype: Any = "float32", sparse_grad: bool = False) -> ndarray:  # fmt: skip
     """Return row data_i of `weight` for every entry: (...), (n, k) -> (..., k)."""
     raw, n = data._data, weight.shape[0]
     if raw.size and not (raw.min() >= 0 and raw.max() < n):
-        bad = raw[(raw < 0) | (raw >= n)].reshape(-1)[0]
+        bad = raw[~((raw >= 0) & (raw < n))].reshape(-1)[0]
         raise ArgumentError(f"embedding: index {bad:g} is out of range for {n} rows; indices run from 0 to {n - 1}.")
     return rows_of(data, weight)

@@ -13,7 +13,7 @@ from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import where
 from d2lblocks.np.moves import _axes, expand_dims, get, scatter
 from d2lblocks.np.ndarray import ndarray, wrap
-from d2lblocks.op import discrete, op
+from d2lblocks.op import composed, discrete, op
 
 
 def _grid(index: Any, shape: tuple, axis: int, mode: str) -> tuple:
@@ -33,6 +33,9 @@ def picked(data, index, *, axis=-1, mode="clip"):
     return data[_grid(index, data.shape, axis, mode)]
 
 
+picked.title = "pick"
+
+
 @picked.vjp("data")
 def _(g, z, data, index, axis=-1, mode="clip"):
     return scatter(g, key=_grid(index, data.shape, axis, mode), shape=data.shape)
@@ -50,11 +53,15 @@ def one_hot_of(indices, *, depth, on_value, off_value, dtype):
     return onp.where(onp.arange(depth) == indices[..., None].astype(onp.int64), on_value, off_value).astype(dtype)
 
 
+one_hot_of.title = "one_hot"
+
+
 def one_hot(indices: ndarray, depth: int, on_value: float = 1, off_value: float = 0, dtype: Any = "float32") -> ndarray:
     """Return a row of zeros with a 1 at the index, per entry: (...) -> (..., depth); an index out of range gives zeros."""
     return one_hot_of(indices, depth=depth, on_value=on_value, off_value=off_value, dtype=as_dtype(dtype))
 
 
+@composed
 def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is_ascend: bool = False,
          dtype: Any = "float32") -> Any:  # fmt: skip
     """Return positions ('indices'), 'value', 'both' or the 'mask' of the k largest entries along `axis`."""
@@ -78,6 +85,7 @@ def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is
     raise ArgumentError(f"topk: unknown ret_typ {ret_typ!r}; expected indices, value, mask or both.")
 
 
+@composed
 def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_length: bool = False, value: float = 0,
                   axis: int = 0) -> ndarray:  # fmt: skip
     """Replace by `value` what lies behind each sequence's length; time along `axis` (0 or 1), batch along the other."""
@@ -91,6 +99,7 @@ def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_lengt
     return where(wrap(onp.broadcast_to(inside, data.shape).copy()), data, float(value))
 
 
+@composed
 def gather_nd(data: ndarray, indices: ndarray) -> ndarray:
     """data[indices[0], indices[1], ...]: one row of positions per leading axis."""
     return get(data, key=tuple(indices._data.astype(onp.int64)))
@@ -102,6 +111,7 @@ def slice(data: ndarray, begin: Any, end: Any, step: Any = ()) -> ndarray:  # no
     return get(data, key=tuple(builtins.slice(*part) for part in zip(begin, end, steps, strict=True)))
 
 
+@composed
 def arange_like(data: ndarray, start: float = 0.0, step: float = 1.0, repeat: int = 1, ctx: Context | None = None,
                 axis: int | None = None) -> ndarray:  # fmt: skip
     """Return start, start + step, ... in the shape of data, or as long as one of its axes."""
@@ -110,6 +120,7 @@ def arange_like(data: ndarray, start: float = 0.0, step: float = 1.0, repeat: in
     return wrap(raw.reshape(data.shape) if axis is None else raw)
 
 
+@composed
 def reshape_like(lhs: ndarray, rhs: ndarray, lhs_begin: Any = None, lhs_end: Any = None, rhs_begin: Any = None,
                  rhs_end: Any = None) -> ndarray:  # fmt: skip
     """Give lhs the shape of rhs, or only a range of axes."""
@@ -120,6 +131,7 @@ def reshape_like(lhs: ndarray, rhs: ndarray, lhs_begin: Any = None, lhs_end: Any
     return lhs.reshape((*lhs.shape[: lhs_begin or 0], *middle, *tail))
 
 
+@composed
 def shape_array(data: ndarray) -> ndarray:
     """Return the shape as an int64 array."""
     return wrap(onp.array(data.shape, onp.int64))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.kernels.update import prepared
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.registry import Named
@@ -25,7 +26,7 @@ class Optimizer(Named):
                  sym: Any = None, begin_num_update: int = 0, multi_precision: bool = False,
                  param_dict: dict | None = None):  # fmt: skip
         self.rescale_grad, self.wd, self.clip_gradient = rescale_grad, wd, clip_gradient
-        self.lr = 0.01 if learning_rate is None else learning_rate
+        self.lr = 0.01 if learning_rate is None else _rate(learning_rate)
         self.lr_scheduler = lr_scheduler
         if lr_scheduler is not None and learning_rate is not None:
             lr_scheduler.base_lr = learning_rate
@@ -42,7 +43,7 @@ class Optimizer(Named):
         """Set the learning rate, unless a scheduler does."""
         if self.lr_scheduler is not None:
             raise ArgumentError("The learning rate comes from the lr_scheduler; it cannot be set beside it.")
-        self.lr = lr
+        self.lr = _rate(lr)
 
     def _own(self, index: Any) -> Any:
         return self.param_dict.get(index)
@@ -90,4 +91,17 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
         return name
     if not isinstance(name, str):
         raise ArrayTypeError(f"An optimizer is a name such as 'sgd' or an Optimizer, got {type(name).__name__}.")
-    return Optimizer.find(name)(**kwargs)
+    found = Optimizer.find(name)
+    try:
+        return found(**kwargs)
+    except MXNetError:
+        raise
+    except TypeError as problem:  # the base's __init__ speaks: name the optimizer that was asked for
+        text = str(problem).replace("Optimizer.__init__", found.__name__)
+        raise ArrayTypeError(f"{text}; such arguments are learning_rate, wd, lr_scheduler.") from None
+
+
+def _rate(lr: Any) -> Any:
+    if isinstance(lr, bool) or not isinstance(lr, numbers.Real):
+        raise ArrayTypeError(f"The learning rate is a number, got {lr!r} ({kind_of(lr)}).")
+    return lr

@@ -50,11 +50,16 @@ class Block(Rich):
         if params is not None and not isinstance(params, ParameterDict):
             cure = " Write params=block.params." if isinstance(params, Block) else ""
             raise ArrayTypeError(f"params must be a ParameterDict, got {type(params).__name__}.{cure}")
+        if not isinstance(prefix, str | None):
+            raise ArrayTypeError(f"{type(self).__name__}: prefix must be text such as 'net_', got {prefix!r}.")
         outer = current_scope()
         own = outer.new(type(self).__name__.lower()) if prefix is None else prefix
-        inherited = outer.params
-        shared = params if params is not None else (inherited._shared if inherited is not None else None)
-        made = ParameterDict(params.prefix if params is not None else outer.prefix + own, shared)
+        if params is not None:
+            made = ParameterDict(params.prefix, params)
+        elif outer.params is not None:  # parameters that the parent shares are found under the names it got them by
+            made = ParameterDict(outer.params.prefix + own, outer.params._shared)
+        else:
+            made = ParameterDict(own)
         self.__dict__.update(
             _prefix=outer.prefix + own,
             _params=made,

@@ -87,7 +87,9 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
     """Return the optimizer of this name with these arguments, or the optimizer given."""
     if isinstance(name, Optimizer):
         if kwargs:
-            raise AssertionError("optimizer_params must be None if optimizer is an Optimizer instance; set them there.")
+            raise AssertionError(
+                "optimizer_params must be None if optimizer is an instance of Optimizer instead of str; set them there."
+            )
         return name
     if not isinstance(name, str):
         raise ArrayTypeError(f"An optimizer is a name such as 'sgd' or an Optimizer, got {type(name).__name__}.")

@@ -292,7 +292,7 @@ class Constant(Parameter):
         value = value if isinstance(value, ndarray) else array(value)
         self.value = value.detach().copy()
         filling = initializer.Constant(self.value)
-        super().__init__(name, "null", value.shape, str(value.dtype), init=filling, differentiable=False)
+        super().__init__(name, "null", value.shape, value.dtype, init=filling, differentiable=False)
 
     def __repr__(self) -> str:
         return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"

@@ -33,7 +33,7 @@ class Op:
     with raw arrays while rules run, it returns raw arrays: so one rule serves first and higher derivatives.
     """
 
-    wrap: Callable[[onp.ndarray], Any]  # set by the array class, which lives one floor up
+    wrap: Callable[..., Any]  # set by the array class, which lives one floor up
     array_class: type[Variable]  # the array class itself
     memory = False  # forward returns (result, what the rules need besides)
     discrete = False  # results are counts, positions or truths: nothing to differentiate
@@ -94,11 +94,12 @@ class Op:
 
     def apply(self, args: tuple, settings: dict) -> Any:
         """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
-        raw, ours, tracked, Array = [], False, False, self.array_class
+        raw, first, tracked, Array = [], None, False, self.array_class
         for a in args:
             if type(a) is Array:
                 raw.append(a._data)
-                ours = True
+                if first is None:
+                    first = a
                 if a._node is not None:
                     tracked = True
             else:
@@ -107,14 +108,15 @@ class Op:
             z = self.forward(*raw, **settings)
         except (ValueError, TypeError, IndexError, AttributeError) as problem:
             raise explain(problem, self.title, raw, settings) from None
-        if not ours:
+        if first is None:
             return z
         shown = z[0] if self.memory else z
+        ctx = first._ctx
         if tracked and state.recording and not self.discrete:
-            return self._recorded(args, raw, settings, z, shown)
-        return tuple([self.wrap(part) for part in shown]) if type(shown) is tuple else self.wrap(shown)
+            return self._recorded(args, raw, settings, z, shown, ctx)
+        return tuple([self.wrap(part, ctx) for part in shown]) if type(shown) is tuple else self.wrap(shown, ctx)
 
-    def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any) -> Any:
+    def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any, ctx: Any) -> Any:
         """Wrap the result and leave the node that made it."""
         parents, cell, Array = [], [0], self.array_class
         watched = [cell]
@@ -127,12 +129,12 @@ class Op:
         several = type(shown) is tuple
         node = Node(self, raw, settings, parents, z, len(shown) if several else 1, watched)
         if not several:
-            y = self.wrap(shown)
+            y = self.wrap(shown, ctx)
             y._node, y._written_at = node, cell
             return y
         made = []
         for k, part in enumerate(shown):
-            y = self.wrap(part)
+            y = self.wrap(part, ctx)
             y._node, y._out, y._written_at = node, k, cell
             made.append(y)
         return tuple(made)

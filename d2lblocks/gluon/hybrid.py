@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from d2lblocks import np, npx
+from d2lblocks.context import Context
 from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, kind_of
 from d2lblocks.gluon.block import Block, Resolution
 from d2lblocks.gluon.located import InputTypeError
@@ -52,12 +53,14 @@ class HybridBlock(Block):
 
     def forward(self, x: Any, *args: Any) -> Any:
         """Check the input, settle waiting parameters, and call `hybrid_forward` with the parameters' arrays."""
-        if x.__class__ is not ndarray:
-            self._refuse(x)
+        if x.__class__ is ndarray:
+            ctx = x._ctx
+        else:
+            ctx = self._array_in(x)._ctx
         own = {}
         for name, p in self._reg_params.items():
             data = p._data
-            own[name] = data if data is not None else self._settled(p, x, *args)
+            own[name] = data if data is not None and data._ctx is ctx else self._settled(p, ctx, x, *args)
         return self.hybrid_forward(F, x, *args, **own)
 
     def hybrid_forward(self, F: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,10 +69,10 @@ class HybridBlock(Block):
             f"{type(self).__name__} has neither forward(self, x) nor hybrid_forward(self, F, x); write one of them."
         )
 
-    def _settled(self, p: Parameter, *args: Any) -> ndarray:
-        """Return the data of a parameter that had none: the first batch tells the shapes of all that wait."""
+    def _settled(self, p: Parameter, ctx: Context | None, *args: Any) -> ndarray:
+        """Return the data on a context; if there is none, the first batch tells the shapes of all that wait."""
         if p._pending is None:
-            return p.data()
+            return p.data(ctx or Context.default_ctx)
         waiting = [q for q in self._reg_params.values() if q._pending is not None]
         before = [(q.shape, q._pending) for q in waiting]
         known = len(self._resolutions)
@@ -86,9 +89,13 @@ class HybridBlock(Block):
             for q, (shape, pending) in zip(waiting, before, strict=True):
                 q.wait_again(shape, pending)
             raise
-        return p.data()
+        return p.data(ctx or Context.default_ctx)
 
-    def _refuse(self, x: Any) -> None:
+    def _array_in(self, x: Any) -> ndarray:
+        """Return the first array of a list of arrays. The package's own layers refuse it: they work on one array."""
+        own_work = not type(self).hybrid_forward.__module__.startswith("d2lblocks.")
+        if own_work and isinstance(x, list | tuple) and x:
+            return x[0] if isinstance(x[0], ndarray) else self._array_in(x[0])
         if x is None:
             raise InputTypeError(self, "the input is None; did a forward before this layer end without `return`? "
                                        "Expected an array made by np.array(...).")  # fmt: skip

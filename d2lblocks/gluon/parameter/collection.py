@@ -159,14 +159,14 @@ class ParameterDict(Rich):
             warn(
                 f"Parameter '{done[0]}'{more} is already initialized, ignoring. Set force_reinit=True to re-initialize."
             )
-        before = [(p, p._data, p._pending, p._contexts) for p in self.values()]
+        before = [(p, p._data, p._copies, p._pending) for p in self.values()]
         try:
             for p in self.values():
                 if p._data is None or force_reinit:
                     p.initialize(None, ctx, default, force_reinit)
         except BaseException:  # all or none
-            for p, data, pending, contexts in before:
-                p._data, p._pending, p._contexts = data, pending, contexts
+            for p, data, copies, pending in before:
+                p._data, p._copies, p._pending = data, copies, pending
             raise
 
     def zero_grad(self) -> None:

@@ -55,14 +55,33 @@ class Trainer:
         self._optimizer.set_learning_rate(lr)
 
     def allreduce_grads(self) -> None:
-        """Do nothing: there is one device, whose gradients are the sum."""
+        """Give every context the sum of its parameter's fresh gradients over all contexts."""
+        for p in self._params:
+            if p.grad_req == "null" or len(p.list_data()) == 1:
+                continue
+            nodes = [x._node for x in p.list_data()]
+            fresh = [node.grad for node in nodes if node.fresh]
+            if fresh:
+                total = sum(fresh[1:], fresh[0])
+                for node in nodes:
+                    node.grad[...], node.fresh = total, True
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
-        """Move every parameter by its gradient / batch_size.
+        """Move every parameter by its gradient, summed over contexts, / batch_size.
 
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
+        live = self._live(batch_size, ignore_stale_grad)
+        self.allreduce_grads()
+        self._move(live, batch_size)
+
+    def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
+        """Do what `step` does, after a call of `allreduce_grads`."""
+        self._move(self._live(batch_size, ignore_stale_grad), batch_size)
+
+    def _live(self, batch_size: int, ignore_stale_grad: bool) -> list[tuple[int, Parameter]]:
+        """Return the parameters that learn, with their numbers. All are looked at before any is moved."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Real):
             raise ArrayTypeError(
                 f"Trainer.step: batch_size must be a number, got {batch_size!r} ({kind_of(batch_size)})."
@@ -70,27 +89,31 @@ class Trainer:
         if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
         live = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
-        nodes = [p.data()._node for _, p in live]
-        if not ignore_stale_grad:  # all are looked at before any is moved
-            for (_, p), node in zip(live, nodes, strict=True):
-                if not node.fresh:
+        for _, p in live:
+            for x in p.list_data():
+                if not x._node.fresh and not ignore_stale_grad:
                     raise StaleGradient(
-                        f"Gradient of Parameter `{p.name}` on context {p.data().ctx} has not been updated by backward "
+                        f"Gradient of Parameter `{p.name}` on context {x.ctx} has not been updated by backward "
                         "since last `step`. This could mean a bug in your model that made it only use a subset of the "
                         "Parameters (Blocks) for this iteration. If you are intentionally only using a subset, call step "
                         "with ignore_stale_grad=True to suppress this warning and skip updating of Parameters with stale "
                         "gradient"
                     )
+        return live
+
+    def _move(self, live: list[tuple[int, Parameter]], batch_size: int) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
-        for (i, p), node in zip(live, nodes, strict=True):
+        for i, p in live:
+            data, *others = p.list_data()
+            node = data._node
             if node.fresh:
-                data = p.data()
                 if i not in self._states:
                     self._states[i] = self._optimizer.create_state(i, data)
                 self._optimizer.update(i, data, wrap(node.grad), self._states[i])
                 node.fresh = False
-
-    update = step
+            for x in others:
+                x[...] = data
+                x._node.fresh = False
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

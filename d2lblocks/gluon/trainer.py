@@ -6,10 +6,11 @@ import numbers
 import os
 from typing import Any
 
-from d2lblocks import io, optimizer
+from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.np.ndarray import wrap
+from d2lblocks.optimizer import Updater, create
 
 
 class StaleGradient(UserWarning, MXNetError):
@@ -38,7 +39,7 @@ class Trainer:
                 raise ArgumentError(f"First argument must be a list or dict of Parameters, got list of {kind_of(p)}.")
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
-        self._states: dict[int, Any] = {}
+        self._updater = Updater(self._optimizer)
 
     @property
     def optimizer(self) -> Any:
@@ -107,9 +108,7 @@ class Trainer:
             data, *others = p.list_data()
             node = data._node
             if node.fresh:
-                if i not in self._states:
-                    self._states[i] = self._optimizer.create_state(i, data)
-                self._optimizer.update(i, data, wrap(node.grad), self._states[i])
+                self._updater(i, wrap(node.grad), data)
                 node.fresh = False
             for x in others:
                 x[...] = data
@@ -117,33 +116,27 @@ class Trainer:
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""
-        arrays = {}
-        for i, state in self._states.items():
-            parts = state if isinstance(state, tuple) else () if state is None else (state,)
-            arrays.update({f"{i}.{k}": wrap(part) for k, part in enumerate(parts)})
-            arrays[f"{i}.t"] = wrap(self._optimizer._counts.get(i, 0))
-        io.save(fname, arrays)
+        io.save(fname, self._updater.arrays())
 
     def load_states(self, fname: str | os.PathLike) -> None:
         """Take back what `save_states` wrote."""
         loaded = io.load(fname)
         arrays = loaded if isinstance(loaded, dict) else {}
-        for name in sorted(arrays):
-            i, part = name.split(".")
-            if part == "t":
-                self._optimizer._counts[int(i)] = int(arrays[name])
-        for i, p in enumerate(self._params):
-            parts = tuple(arrays[f"{i}.{k}"]._data for k in range(9) if f"{i}.{k}" in arrays)
-            if any(part.shape != p.shape for part in parts):
+        for name, x in arrays.items():
+            i, _, part = name.partition(".")
+            if not (part and i.isdigit() and int(i) < len(self._params)):
+                raise ArgumentError(
+                    f"File '{fname}': {name!r} is no state of one of {len(self._params)} parameters, as save_states writes."
+                )
+            p = self._params[int(i)]
+            if part != "t" and x.shape != p.shape:
                 raise ArgumentError(f"File '{fname}': the state of {p.name} has not the parameter's shape {p.shape}.")
-            if f"{i}.t" in arrays:
-                self._states[i] = parts if len(parts) > 1 else parts[0] if parts else None
-        self._optimizer.num_update = max(self._optimizer._counts.values(), default=0)
+        self._updater.take(arrays)
 
 
 def _optimizer(given: Any, arguments: dict | None, params: dict) -> Any:
     if not isinstance(arguments, dict | None):
         raise ArrayTypeError(f"optimizer_params is a dict such as {{'learning_rate': 0.1}}, got {kind_of(arguments)}.")
-    made = optimizer.create(given, **(arguments or {}))
+    made = create(given, **(arguments or {}))
     made.param_dict = params
     return made

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numbers
 import os
-from typing import Any
+from typing import Any, cast
 
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.np.ndarray import wrap
 from d2lblocks.optimizer import Updater, create
+from d2lblocks.tape import Leaf
 
 
 class StaleGradient(UserWarning, MXNetError):
@@ -60,12 +61,12 @@ class Trainer:
         for p in self._params:
             if p.grad_req == "null" or len(p.list_data()) == 1:
                 continue
-            nodes = [x._node for x in p.list_data()]
-            fresh = [node.grad for node in nodes if node.fresh]
+            leaves = [cast(Leaf, x._node) for x in p.list_data()]
+            fresh = [leaf.grad for leaf in leaves if leaf.fresh]
             if fresh:
                 total = sum(fresh[1:], fresh[0])
-                for node in nodes:
-                    node.grad[...], node.fresh = total, True
+                for leaf in leaves:
+                    leaf.grad[...], leaf.fresh = total, True
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, / batch_size.
@@ -92,7 +93,7 @@ class Trainer:
         live = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
         for _, p in live:
             for x in p.list_data():
-                if not x._node.fresh and not ignore_stale_grad:
+                if not cast(Leaf, x._node).fresh and not ignore_stale_grad:
                     raise StaleGradient(
                         f"Gradient of Parameter `{p.name}` on context {x.ctx} has not been updated by backward "
                         "since last `step`. This could mean a bug in your model that made it only use a subset of the "
@@ -106,13 +107,13 @@ class Trainer:
         self._optimizer.rescale_grad = 1.0 / batch_size
         for i, p in live:
             data, *others = p.list_data()
-            node = data._node
-            if node.fresh:
-                self._updater(i, wrap(node.grad), data)
-                node.fresh = False
+            leaf = cast(Leaf, data._node)
+            if leaf.fresh:
+                self._updater(i, wrap(leaf.grad), data)
+                leaf.fresh = False
             for x in others:
                 x[...] = data
-                x._node.fresh = False
+                cast(Leaf, x._node).fresh = False
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

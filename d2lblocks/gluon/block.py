@@ -263,7 +263,7 @@ class Block(Rich):
             last = {id(p): name for name, p in found.items()}
             first = {id(p): p for p in found.values()}
             found = {last[key]: p for key, p in first.items()}
-        io.save(filename, {name: p.data() for name, p in found.items()})
+        io.save(filename, {name: p.list_data()[0] for name, p in found.items()})
 
     def load_parameters(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False,
                         ignore_extra: bool = False, cast_dtype: bool = False,

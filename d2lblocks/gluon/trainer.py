@@ -62,11 +62,11 @@ class Trainer:
             if p.grad_req == "null" or len(p.list_data()) == 1:
                 continue
             leaves = [cast(Leaf, x._node) for x in p.list_data()]
-            fresh = [leaf.grad for leaf in leaves if leaf.fresh]
+            fresh = [g for g, leaf in zip(p.list_grad(), leaves, strict=True) if leaf.fresh]
             if fresh:
                 total = sum(fresh[1:], fresh[0])
-                for leaf in leaves:
-                    leaf.grad[...], leaf.fresh = total, True
+                for g, leaf in zip(p.list_grad(), leaves, strict=True):
+                    g[...], leaf.fresh = total, True
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, / batch_size.

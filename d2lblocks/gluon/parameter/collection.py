@@ -196,7 +196,7 @@ class ParameterDict(Rich):
         for p in self.values():
             if not p.name.startswith(strip_prefix):
                 raise ArgumentError(f"Prefix '{strip_prefix}' is to be stripped, but Parameter's name is '{p.name}'.")
-            arrays[p.name[len(strip_prefix) :]] = p.data()
+            arrays[p.name[len(strip_prefix) :]] = p.list_data()[0]
         io.save(filename, arrays)
 
     def load(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False, ignore_extra: bool = False,

@@ -131,7 +131,8 @@ def test_any_function_is_a_scheduler():
             return self.base_lr / 2**n
 
     assert opt.SGD(learning_rate=1.0, lr_scheduler=Halving()).learning_rate == 1.0
-    assert opt.SGD(lr_scheduler=Halving(), begin_num_update=1).learning_rate == 4.0
+    later = opt.SGD(lr_scheduler=Halving(), begin_num_update=1)
+    assert later.learning_rate == 4.0 and moved(later) == 1 - 2 and later.num_update == 2
 
 
 def test_updater_remembers():

@@ -55,8 +55,8 @@ class Parameter(Rich):
         self._shape = known_sizes((shape,) if isinstance(shape, int) else shape)
         as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
         self._dtype = dtype
-        self._data: ndarray | None = None  # the copy on the default context, or on the first there is
-        self._copies: list[ndarray] = []  # one per context, `_data` among them
+        self._data: ndarray | None = None  # the copy on the first context
+        self._copies: list[ndarray] = []  # one per context
         self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
         self._order: Any = "C"  # how the numbers lie in memory: "F" puts the columns of a matrix side by side
         self._grad_req = "null"
@@ -188,7 +188,7 @@ class Parameter(Rich):
         self._copies = [data if ctx == data.ctx else data.copyto(ctx) for ctx in contexts]
         for x in self._copies:
             x._data = onp.asarray(x._data, order=self._order)
-        self._data = next((x for x in self._copies if x._ctx is None), self._copies[0])
+        self._data = self._copies[0]
         self._pending = None
         self._attach()
 

@@ -303,6 +303,8 @@ def plain(a: Any, name: str) -> Any:
         return a
     if isinstance(a, onp.generic | numbers.Number) and not isinstance(a, complex):
         return a.item() if isinstance(a, onp.generic) and not state.pulling else a
+    if isinstance(a, Variable):  # a stand-in, such as that of a parameter of unknown size, says why it has no numbers
+        return a._data
     if isinstance(a, onp.ndarray):
         if state.pulling:
             return a

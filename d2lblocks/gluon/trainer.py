@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numbers
 import os
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
-from d2lblocks.np.ndarray import wrap
+from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.optimizer import Updater, create
-from d2lblocks.tape import Leaf
 
 
 class StaleGradient(UserWarning, MXNetError):
@@ -58,15 +58,7 @@ class Trainer:
 
     def allreduce_grads(self) -> None:
         """Give every context the sum of its parameter's fresh gradients over all contexts."""
-        for p in self._params:
-            if p.grad_req == "null" or len(p.list_data()) == 1:
-                continue
-            leaves = [cast(Leaf, x._node) for x in p.list_data()]
-            fresh = [g for g, leaf in zip(p.list_grad(), leaves, strict=True) if leaf.fresh]
-            if fresh:
-                total = sum(fresh[1:], fresh[0])
-                for g, leaf in zip(p.list_grad(), leaves, strict=True):
-                    g[...], leaf.fresh = total, True
+        self._add_up([p.list_data() for p in self._params if p.grad_req != "null"])
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, / batch_size.
@@ -75,27 +67,28 @@ class Trainer:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
         live = self._live(batch_size, ignore_stale_grad)
-        self.allreduce_grads()
+        self._add_up(live.values())
         self._move(live, batch_size)
 
     def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Do what `step` does, after a call of `allreduce_grads`."""
         self._move(self._live(batch_size, ignore_stale_grad), batch_size)
 
-    def _live(self, batch_size: int, ignore_stale_grad: bool) -> list[tuple[int, Parameter]]:
-        """Return the parameters that learn, with their numbers. All are looked at before any is moved."""
+    def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[ndarray]]:
+        """Return the copies of every parameter that learns, by its number. All are looked at before any is moved."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Real):
             raise ArrayTypeError(
                 f"Trainer.step: batch_size must be a number, got {batch_size!r} ({kind_of(batch_size)})."
             )
         if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
-        live = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
-        for _, p in live:
-            for x in p.list_data():
-                if not cast(Leaf, x._node).fresh and not ignore_stale_grad:
+        live = {i: p.list_data() for i, p in enumerate(self._params) if p.grad_req != "null"}
+        for i, copies in live.items():
+            for x in copies:
+                leaf: Any = x._node
+                if not leaf.fresh and not ignore_stale_grad:
                     raise StaleGradient(
-                        f"Gradient of Parameter `{p.name}` on context {x.ctx} has not been updated by backward "
+                        f"Gradient of Parameter `{self._params[i].name}` on context {x.ctx} has not been updated by backward "
                         "since last `step`. This could mean a bug in your model that made it only use a subset of the "
                         "Parameters (Blocks) for this iteration. If you are intentionally only using a subset, call step "
                         "with ignore_stale_grad=True to suppress this warning and skip updating of Parameters with stale "
@@ -103,17 +96,26 @@ class Trainer:
                     )
         return live
 
-    def _move(self, live: list[tuple[int, Parameter]], batch_size: int) -> None:
+    @staticmethod
+    def _add_up(parameters: Iterable[list[ndarray]]) -> None:
+        for copies in [c for c in parameters if len(c) > 1]:
+            leaves: list[Any] = [x._node for x in copies]
+            fresh = [leaf.grad for leaf in leaves if leaf.fresh]
+            total = sum(fresh)
+            for leaf in leaves if fresh else ():
+                leaf.grad[...], leaf.fresh = total, True
+
+    def _move(self, live: dict[int, list[ndarray]], batch_size: int) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
-        for i, p in live:
-            data, *others = p.list_data()
-            leaf = cast(Leaf, data._node)
+        for i, copies in live.items():
+            data = copies[0]
+            leaf: Any = data._node
             if leaf.fresh:
                 self._updater(i, wrap(leaf.grad), data)
                 leaf.fresh = False
-            for x in others:
-                x[...] = data
-                cast(Leaf, x._node).fresh = False
+            for x in copies[1:]:
+                leaf = x._node
+                x[...], leaf.fresh = data, False
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -66,12 +67,12 @@ def _(x1, x2):
 
 
 class Waiting(ndarray):
-    """Stands for a parameter's array; what is asked of it is asked of the array, once there is one."""
+    """Stands for a parameter's array; what it is asked goes to the array, once there is one."""
 
     __slots__ = ("_parameter", "_where", "_finish")
 
     def __init__(self, parameter: Parameter, where: Context, finish: Callable[[], None]):
-        self._parameter, self._where, self._finish = parameter, where, finish
+        self._parameter, self._where, self._finish, self._ctx = parameter, where, finish, None
         self.learn(self.shape)
 
     shape = property(lambda self: self._parameter.shape or ())
@@ -86,7 +87,14 @@ class Waiting(ndarray):
         if p._known():
             self._finish()
 
-    def array(self, operation: str = "this use") -> ndarray:
+    @property
+    def _data(self) -> Any:
+        raise DeferredInitializationError(
+            f"Parameter '{self._parameter.name}' had the unknown shape {self._parameter.shape} when this first call began: "
+            "reach operations through F, as in F.np.exp(w), or give all sizes, or write infer_shape(self, x)."
+        )
+
+    def array(self, operation: str) -> ndarray:
         """Return the parameter's array, or say that the operation told too little."""
         if self._parameter._pending is not None:
             raise DeferredInitializationError(
@@ -100,9 +108,12 @@ class Waiting(ndarray):
 def looked_at(name: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
     """Call an operation, after its rule has told the shapes of the parameters among its arguments."""
     if name in RULES and any(isinstance(a, Waiting) for a in (*args, *kwargs.values())):
-        bound = inspect.signature(RULES[name]).bind(*args, **kwargs)
-        for argument, shape in RULES[name](*args, **kwargs).items():
-            value = bound.arguments.get(argument)
+        told: dict[str, tuple] = {}
+        with suppress(IndexError):  # an array of too few axes tells nothing
+            told = RULES[name](*args, **kwargs)
+        given = inspect.signature(RULES[name]).bind(*args, **kwargs).arguments
+        for argument, shape in told.items():
+            value = given.get(argument)
             if isinstance(value, Waiting):
                 value.learn(shape)
 
@@ -120,8 +131,8 @@ def _looking(space: ModuleType) -> SimpleNamespace:
 
 LOOKING_F = SimpleNamespace(np=_looking(np), npx=_looking(npx))
 
-for _slot in ("_data", "_node", "_out", "_version", "_ctx"):
-    setattr(Waiting, _slot, property(lambda self, _slot=_slot: getattr(self.array(), _slot)))
+for _name in {n for n in dir(ndarray) if n[0] != "_"} - {"shape", "ndim"} | {"__neg__", "__getitem__"}:
+    setattr(Waiting, _name, property(lambda self, _name=_name: getattr(self.array(_name), _name)))
 for _symbol, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power",
                        "matmul": "matmul"}.items():  # fmt: skip
     _call = partial(looked_at, _name, getattr(np, _name))

@@ -70,8 +70,9 @@ class Optimizer(Named):
 
     def _factor(self, index: Any, kind: str) -> float:
         """Return lr_mult or wd_mult of a weight: the Parameter's own, or that set for its index or name."""
-        if index in self.param_dict:
-            return getattr(self.param_dict[index], kind)
+        p = self.param_dict.get(index)
+        if p is not None:
+            return getattr(p, kind)
         given = getattr(self, kind)
         return given.get(index, given.get(self.idx2name.get(index), 1.0))
 
@@ -79,7 +80,7 @@ class Optimizer(Named):
         return self.learning_rate * self._factor(index, "lr_mult")
 
     def _get_wd(self, index: Any) -> float:
-        return self.wd * self._factor(index, "wd_mult")
+        return self.wd and self.wd * self._factor(index, "wd_mult")
 
     def _update_count(self, index: Any) -> None:
         """Count one more update of a weight."""

@@ -24,8 +24,8 @@ class Updater:
     def __call__(self, index: Any, grad: ndarray, weight: ndarray) -> None:
         """Move `weight`, number `index`, by one step."""
         if index not in self.states:
-            self.states[index] = self.optimizer.create_state_multi_precision(index, weight)
-        self.optimizer.update_multi_precision(index, weight, grad, self.states[index])
+            self.states[index] = self.optimizer.create_state(index, weight)
+        self.optimizer.update(index, weight, grad, self.states[index])
 
     def arrays(self) -> dict[str, ndarray]:
         """Return all that is remembered, by name: 3.0 and 3.1 the parts of state 3, 3.t how often weight 3 was moved."""

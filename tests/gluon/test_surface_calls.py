@@ -247,6 +247,7 @@ USES = [
     (lambda F, x, w: x * w, {"w": (0,)}, {"w": (4,)}),
     (lambda F, x, w: w - x, {"w": (1, 0)}, {"w": (1, 4)}),
     (lambda F, x, w: F.np.maximum(x, w) + w.sum(), {"w": (0, 1)}, {"w": (3, 1)}),
+    (lambda F, x, w: F.np.dot(x, w) - w[0] + (-w).T.sum() + w.dtype.itemsize, {"w": (0, 2)}, {"w": (4, 2)}),
     (lambda F, x, w, b: x * w / b, {"w": (0,), "b": (-1,)}, {"w": (4,), "b": (4,)}),
 ]  # fmt: skip
 
@@ -276,7 +277,8 @@ def test_sizes_told_by_use(use, given, found):
     [
         (lambda F, x, w: F.np.exp(w), "exp"),
         (lambda F, x, w: w * 2, "multiply"),
-        (lambda F, x, w: np.exp(w), "this use"),
+        (lambda F, x, w: w.sum(), "sum"),
+        (lambda F, x, w: F.np.dot(x.sum(), w), "dot"),
     ],
 )
 def test_use_that_tells_nothing(use, operation):
@@ -287,3 +289,10 @@ def test_use_that_tells_nothing(use, operation):
         f"Parameter 'own_w' has the unknown shape (-1, 2), and {operation} cannot tell"
     )
     assert "infer_shape" in str(problem.value) and net.w.state == "waiting"
+
+
+@pytest.mark.parametrize("before", [lambda F, x, w: x, lambda F, x, w: F.np.dot(x, w)])
+def test_sizes_are_told_through_f(before):
+    net = ready(Own(lambda F, x, w: [before(F, x, w), np.exp(w)], w=(0, 2)))
+    with pytest.raises(DeferredInitializationError, match=r"'own_w'.*through F, as in F.np.exp\(w\)"):
+        net(np.ones((3, 4)))

@@ -289,6 +289,14 @@ class Block(Rich):
         plan = check_all(targets, arrays, source, allow_missing, ignore_extra, cast_dtype, dtype_source)
         assign(plan, ctx, dtype_source if cast_dtype else "current")
 
+    def save(self, prefix: str) -> None:
+        """Save the parameters as `prefix`-model.params. The architecture is the code that made the net."""
+        self.save_parameters(f"{prefix}-model.params")
+
+    def load(self, prefix: str) -> None:
+        """Load what `save` wrote, into a net made by the same code."""
+        self.load_parameters(f"{prefix}-model.params")
+
 
 class BlockNotReady(AttributeError, MXNetError):
     """A block used before its super().__init__() ran."""

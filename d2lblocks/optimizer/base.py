@@ -31,7 +31,7 @@ class Optimizer(Named):
         self.lr_scheduler = lr_scheduler
         if lr_scheduler is not None and not callable(lr_scheduler):
             raise ArrayTypeError(f"lr_scheduler must be a function of the number of updates, got {lr_scheduler!r}.")
-        if hasattr(lr_scheduler, "base_lr") and learning_rate is not None:
+        if lr_scheduler is not None and learning_rate is not None and hasattr(lr_scheduler, "base_lr"):
             lr_scheduler.base_lr = learning_rate
         self.begin_num_update = self.num_update = begin_num_update
         self.idx2name = dict(param_idx2name or {})

@@ -76,3 +76,8 @@ def test_fashion_mnist(tmp_path):
 def test_resize_keeps_a_ramp():
     ramp = np.arange(8).reshape(1, 8, 1)
     assert vision.transforms.Resize((4, 1))(ramp).reshape(-1).tolist() == [0.5, 2.5, 4.5, 6.5]
+
+
+def test_filter_sampler():
+    sampler = gluon.data.FilterSampler(lambda x: x > 1, gluon.data.SimpleDataset([1, 2, 3]))
+    assert list(sampler) == [1, 2] and len(sampler) == 2

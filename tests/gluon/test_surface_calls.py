@@ -130,6 +130,15 @@ def test_embedding_touches_its_rows():
     assert (layer.weight.grad()[:5] == 1).all() and (layer.weight.grad()[5:] == 0).all()
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm(center=False, in_channels=2), nn.LayerNorm(center=False, in_channels=2)]
+)
+def test_what_is_not_learned_stays_so(layer):
+    layer.collect_params().setattr("grad_req", "write")
+    learned = [p.name.rpartition("_")[2] for p in layer.collect_params().values() if p.grad_req != "null"]
+    assert learned == ["gamma"]
+
+
 def test_added_and_replaced_children_take_part():
     net = ready(chain(nn.Dense(10, flatten=False), kind=nn.HybridSequential))
     net.hybridize()

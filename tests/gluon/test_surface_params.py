@@ -359,3 +359,14 @@ def test_loading_casts(saved, source, dtype):
     for net in (fresh, old):
         net.load_parameters(saved, cast_dtype=True, dtype_source=source)
         assert net.hidden.weight.data().dtype == net.hidden.weight.dtype == dtype
+
+
+def test_save_and_load_by_prefix(tmp_path):
+    one, two = ready(3, 2), nn.Dense(3, in_units=2)
+    two.initialize()
+    two.weight.set_data(one.data())
+    two.save(str(tmp_path / "net"))
+    assert list(npx.load(tmp_path / "net-model.params")) == ["weight", "bias"]
+    fresh = nn.Dense(3)
+    fresh.load(str(tmp_path / "net"))
+    assert fresh.weight.data().tolist() == one.data().tolist()

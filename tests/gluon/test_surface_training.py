@@ -183,3 +183,32 @@ def test_losses_give_one_value_per_example():
     assert values == [values[0]] * 4 and values[0] == pytest.approx([onp.log(4)] * 3)
     dense = L.SoftmaxCrossEntropyLoss(sparse_label=False)(pred, np.ones((3, 4)) / 4)
     assert dense.tolist() == pytest.approx([onp.log(4)] * 3) and L.SigmoidBCELoss()(pred, pred).shape == (3,)
+
+
+def test_sample_weights_stand_beside_the_classes():
+    out, label, weight = np.array([[0.0, 1, -2], [2, 3, -5]]), np.array([0, 2]), np.array([[1.0], [0.5]])
+    loss = gluon.loss.SoftmaxCELoss(weight=3.0)
+    assert loss(out, label, weight).tolist() == pytest.approx([4.047045, 12.470258], rel=1e-5)
+    assert loss(out, label, weight.reshape(2)).tolist() == pytest.approx([4.047045, 12.470258], rel=1e-5)
+    dense = gluon.loss.SoftmaxCELoss(sparse_label=False, weight=3.0)
+    assert dense(out, npx.one_hot(label, 3), weight).tolist() == pytest.approx([4.047045, 12.470258], rel=1e-5)
+
+
+BCE = [
+    ({}, [1.377779, 17.391838], [3.7357562, 67.42423], [0.6888895, 34.783676]),
+    ({"weight": 2.0}, [2.755558, 34.783676], [7.4715123, 134.84846], [1.377779, 69.56735]),
+    ({"from_sigmoid": True}, [1.377779, 9.935512], [3.7357562, 37.598927], [0.6888895, 19.871023]),
+]
+
+
+@pytest.mark.parametrize(("settings", "plain", "positive", "weighed"), BCE)
+def test_binary_cross_entropy(settings, plain, positive, weighed):
+    out, label = np.array([[0.0, 1, -2], [2, 3, -50]]), np.array([[1.0, 0, 1], [0, 1, 1]])
+    loss = gluon.loss.SigmoidBCELoss(**settings)
+    x = npx.sigmoid(out) if settings.get("from_sigmoid") else out
+    for more, expected in (
+        ((), plain),
+        ((None, np.array([2.0, 3, 4])), positive),
+        ((np.array([[0.5], [2.0]]),), weighed),
+    ):
+        assert loss(x, label, *more).tolist() == pytest.approx(expected, rel=1e-5)

@@ -77,7 +77,7 @@ def test_nested_inputs_and_outputs():
     total, rest = Pair()([a, [b]], b)
     assert total.tolist() == [3, 3] and rest == [b]
     for refused in ([a, b], [], [1.0], (onp.ones(2),)):
-        with pytest.raises(TypeError, match=r"net \(Dense\): the input is a \w+.*one NDArray or one Symbol"):
+        with pytest.raises(TypeError, match=r"net \(Dense\): the input is an? [\w.]+, expected an array"):
             ready(nn.Dense(2))(refused)
 
 
@@ -101,7 +101,7 @@ def test_dense_refuses():
     known = r"\{'relu', 'sigmoid', 'softrelu', 'softsign', 'tanh'\}"
     with pytest.raises(MXNetError, match="Invalid Input: 'foo', valid values are: " + known):
         nn.Dense(2, activation="foo")
-    with pytest.raises(MXNetError, match=r"3 features.*\(3, 7\).*Shape inconsistent"):
+    with pytest.raises(MXNetError, match=r"3 features.*\(3, 7\)"):
         ready(nn.Dense(2, in_units=3))(np.ones((3, 7)))
 
 

@@ -226,7 +226,7 @@ def test_get_fills_in_what_was_unknown():
 
 REFUSED = [
     ({"shape": (5, 3)}, "shape", "(5, 3)", "(2, 3)"),
-    ({"dtype": "float64"}, "dtype", "float64", "<class 'numpy.float32'>"),
+    ({"dtype": "float64"}, "dtype", "float64", "float32"),
     ({"grad_req": "null"}, "grad_req", "null", "write"),
 ]
 
@@ -248,8 +248,7 @@ def test_get_and_update_refuse():
     with pytest.raises(TypeError):
         one.get("w", foo=1)
     one.get("w", shape=(2,)), two.get("w", shape=(2,))
-    text = "Cannot update self with other because they have different Parameters with the same name 'p_w'"
-    with pytest.raises(AssertionError, match=text):
+    with pytest.raises(AssertionError, match="different Parameters have the same name 'p_w'"):
         one.update(two)
 
 
@@ -283,9 +282,9 @@ def test_kind_of_an_attribute_stays():
     net = Net()
     with pytest.raises(TypeError) as problem:
         net.out = 3
-    assert str(problem.value) == f"Changing attribute type for out from {nn.Dense} to {int}is not allowed."
+    assert str(problem.value).startswith("Changing attribute type for out from Dense to int is not allowed")
     own = Own()
-    with pytest.raises(TypeError, match=r"Changing attribute type for weight from .*Parameter'> to .*set_data"):
+    with pytest.raises(TypeError, match="weight is the Parameter own_weight and stays one.*set_data"):
         own.weight = 3
     with pytest.raises(AssertionError, match="Overriding Parameter attribute weight is not allowed. If you want to share "
                        "parameters between blocks, please set 'params' at Block construction instead."):  # fmt: skip
@@ -301,7 +300,7 @@ def test_child_before_super():
         def __init__(self):
             self.a = nn.Dense(2)
 
-    with pytest.raises(AttributeError, match=r"Hasty.*super\(\).__init__\(\).*'_children'"):
+    with pytest.raises(AttributeError, match=r"Hasty.*super\(\).__init__\(\)"):
         Hasty()
 
 
@@ -314,7 +313,7 @@ def test_unregistered_container(held):
     text = (
         '"Block.layers" is an unregistered container with Blocks. Note that Blocks inside the list, tuple or dict will '
         "not be registered automatically. Make sure to register them using register_child() or switching to "
-        "nn.Sequential/nn.HybridSequential instead. "
+        "nn.Sequential/nn.HybridSequential instead."
     )
     with pytest.warns(UserWarning) as seen:
         net.collect_params()
@@ -349,7 +348,7 @@ def test_sequential_as_a_list(kind):
     assert (
         type(part) is kind and part.prefix == "s_" and list(part) == layers[1:] and list(part._children) == ["0", "1"]
     )
-    with pytest.raises(IndexError, match="list index out of range"):
+    with pytest.raises(IndexError, match="3 layers"):
         net[5]
 
 
@@ -357,9 +356,9 @@ def test_hybrid_children():
     block = Own()
     with pytest.raises(ValueError) as problem:
         nn.HybridSequential().add(block)
-    assert str(problem.value) == (
-        f"Children of HybridBlock must also be HybridBlock, but {block!r} has type {Own}. "
-        "If you are using Sequential, please try HybridSequential instead."
+    assert str(problem.value).startswith(
+        "Children of HybridBlock must also be HybridBlock, but own (Own) is none. "
+        "If you are using Sequential, please try HybridSequential instead"
     )
 
 

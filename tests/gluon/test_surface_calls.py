@@ -305,3 +305,13 @@ def test_sizes_are_told_through_f(before):
     net = ready(Own(lambda F, x, w: [before(F, x, w), np.exp(w)], w=(0, 2)))
     with pytest.raises(DeferredInitializationError, match=r"'own_w'.*through F, as in F.np.exp\(w\)"):
         net(np.ones((3, 4)))
+
+
+def test_a_first_call_that_fails_tells_nothing():
+    net = ready(Own(lambda F, x, w: F.np.dot(x, w) + np.ones(2), w=(0, 0)))
+    net.w.shape = (-1, 2)
+    net(np.ones((3, 4)))
+    net = ready(Own(lambda F, x, w: F.np.dot(x, w) + np.ones(5), w=(0, 2)))
+    with pytest.raises(ValueError):
+        net(np.ones((3, 4)))
+    assert net.w.state == "waiting" and net.w.shape == (-1, 2) and net._resolutions == []

@@ -107,7 +107,7 @@ class HybridBlock(Block):
         """Return x, or the first array in a list of arrays. The package's own layers work on one array and refuse lists."""
         if isinstance(x, ndarray):
             return x
-        own_work = not type(self).hybrid_forward.__module__.startswith("d2lblocks.")
+        own_work = not str(type(self).hybrid_forward.__module__).startswith("d2lblocks.")
         if own_work and isinstance(x, list | tuple) and x:
             return self._array_in(x[0])
         if x is None:

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,13 +131,13 @@ def newest_pip(page: str) -> tuple[str, str, str]:
     """Return name, address and SHA-256 of the newest pip on the index page that this Python can run."""
     found = []
     for attributes, name in re.findall(r"<a\s([^>]*)>\s*(pip-[\d.]+-py3-none-any\.whl)\s*</a>", page):
-        url, checksum = re.findall(r'href="([^"#]*)#sha256=([0-9a-f]{64})"', attributes)[0] or ("", "")
+        link = re.search(r'href="([^"#]*)#sha256=([0-9a-f]{64})"', attributes)
         needs = re.search(r'requires-python="[^"]*(?:>|&gt;)=\s*3\.(\d+)', attributes)
-        if "data-yanked" not in attributes and int(needs[1] if needs else 0) <= sys.version_info[1]:
+        if link and "data-yanked" not in attributes and int(needs[1] if needs else 0) <= sys.version_info[1]:
             number = tuple(map(int, name.split("-")[1].split(".")))
-            found.append((number, name, html.unescape(url), checksum))
+            found.append((number, name, html.unescape(link[1]), link[2]))
     if not found:
-        raise ValueError("the page lists no file of pip")
+        raise ValueError("the page lists no file of pip with a checksum")
     return max(found)[1:]
 
 
@@ -203,6 +204,7 @@ def learn(no_lab: bool) -> int:
     if no_lab or not sys.stdout.isatty():
         say(f"to open the chapters: {command('lab')}")
         return 0
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's: it asks whether to stop
     return run(PYTHON, "-m", "d2lblocks", "lab", "1").returncode
 
 

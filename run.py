@@ -54,7 +54,7 @@ def run(*command: object, quiet: bool = False) -> subprocess.CompletedProcess[st
 
 def wanted() -> tuple[str, str]:
     """Return fingerprints of the interpreter with its place, and of what should be installed."""
-    place = f"{sys.version} {HERE}".encode()
+    place = sys.version.encode() + os.fsencode(HERE)
     return hashlib.sha256(place).hexdigest(), hashlib.sha256((HERE / "pyproject.toml").read_bytes()).hexdigest()
 
 
@@ -221,8 +221,15 @@ def test(arguments: list[str]) -> int:
 
 
 def check_python() -> None:
-    """Refuse a Python that is too old, with the name of a newer one if there is one."""
+    """Refuse a Python that is too old, with the name of a newer one if there is one, or that cannot spell this folder."""
     if sys.version_info >= OLDEST:
+        try:
+            str(HERE).encode()
+        except UnicodeEncodeError:
+            raise SetupError(
+                f"The path of this folder, {str(HERE)!a}, has letters that Python cannot spell under the present "
+                "locale. Set LC_ALL=C.UTF-8, or move the folder."
+            ) from None
         return
     newer = [name for name in (f"python3.{minor}" for minor in range(20, OLDEST[1] - 1, -1)) if shutil.which(name)]
     cure = f"Run: {newer[0]} run.py" if newer else "Get it from https://www.python.org/downloads/"

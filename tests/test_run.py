@@ -80,6 +80,12 @@ def test_python_too_old(run, monkeypatch, capsys, newer, cure):
     assert "Python 3.11 or newer is needed, this is 3.10.12." in said and cure in said
 
 
+def test_path_that_the_locale_cannot_spell(run, monkeypatch, capsys):
+    monkeypatch.setattr(run, "HERE", Path("/home/\udcc3\udc9c"))
+    assert run.main([]) == 1
+    assert r"'/home/\udcc3\udc9c', has letters" in capsys.readouterr().err
+
+
 def test_second_time_does_nothing(run, steps, capsys):
     run.install(False, False)
     run.install(False, False)

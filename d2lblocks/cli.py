@@ -170,15 +170,21 @@ class Bar:
         print(f"\r{self.name} {text:44}".rstrip() if self.live else text, flush=True)
 
 
-def warm() -> int:
-    """Do in advance what would make the first use slow: kernels and byte code, by one training step, and fonts."""
+def train_briefly(rule: str, **options: float) -> None:
+    """Take one step with an optimizer; sizes are such that every kernel takes part."""
     net = gluon.nn.Sequential()
-    net.add(gluon.nn.Dense(8, activation="relu"), gluon.nn.Dense(2))
+    net.add(gluon.nn.Dense(64, activation="relu"), gluon.nn.Dense(2))
     net.initialize()
     with autograd.record():
         loss = gluon.loss.SoftmaxCrossEntropyLoss()(net(np.ones((4, 3))), np.zeros(4))
     loss.backward()
-    gluon.Trainer(net.collect_params(), "adam").step(4)
+    gluon.Trainer(net.collect_params(), rule, options).step(4)
+
+
+def warm() -> int:
+    """Do in advance what would make the first use slow: kernels are compiled, byte code, and fonts."""
+    for rule, options in (("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {})):
+        train_briefly(rule, **options)
     for module in ("matplotlib.pyplot", "jupyterlab.labapp", "ipykernel.kernelapp"):
         if importlib.util.find_spec(module.partition(".")[0]):
             subprocess.run([sys.executable, "-c", f"import {module}"], check=False)

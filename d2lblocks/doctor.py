@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import d2lblocks
+from d2lblocks.kernels._jit import cache_folder, enabled
 
 PACKAGES = ("numpy", "numba", "threadpoolctl", "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "matplotlib",
             "nbclient")  # fmt: skip
@@ -70,21 +71,28 @@ def imports() -> Iterator[str]:
             yield f"{name} cannot be imported: {problem}. Run: {PIP} --force-reinstall {name}"
 
 
-def cache_folder() -> Path:
-    """Return where compiled kernels are kept."""
-    return Path(os.environ.get("NUMBA_CACHE_DIR") or Path(d2lblocks.__file__).parent / "kernels" / "__pycache__")
-
-
 def cache() -> Iterator[str]:
-    """Print where compiled kernels are kept, and for which processor; yield a folder that cannot keep any."""
-    folder = cache_folder()
-    print(f"kernel cache  {folder} ({sum(1 for _ in folder.glob('**/*.nbc'))} kernels)")
+    """Print where compiled kernels are kept, and for which processor; yield why none are."""
+    folder = cache_folder() if enabled() else None
+    print(
+        f"kernel cache  {folder} ({sum(1 for _ in Path(folder).glob('*.nbc'))} kernels)"
+        if folder
+        else "kernel cache  none"
+    )
     print(f"processor     {os.environ.get('NUMBA_CPU_NAME') or platform.processor() or platform.machine()}")
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    if folder is None and enabled():
+        yield (
+            f"Neither {Path(d2lblocks.__file__).parent} nor your home folder can be written, so kernels are compiled in "
+            "every process. Set NUMBA_CACHE_DIR to a folder of yours."
+        )
+    elif folder and not writable(Path(folder)):
         yield f"The kernel cache {folder} cannot be written. Set NUMBA_CACHE_DIR to a folder of yours."
-    elif shutil.disk_usage(there).free < 50e6:
-        yield f"The disk of the kernel cache {folder} is full. Make room, or set NUMBA_CACHE_DIR to another place."
+
+
+def writable(folder: Path) -> bool:
+    """Return whether files can be made in a folder, which need not be there yet."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return there.is_dir() and os.access(there, os.W_OK) and shutil.disk_usage(there).free > 50e6
 
 
 def kernel() -> Iterator[str]:

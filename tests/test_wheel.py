@@ -43,8 +43,9 @@ def test_sdist(built):
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         inside = {m.name.partition("/")[2]: m for m in archive.getmembers()}
-    wanted = (names("d2lblocks", "**/*.py", "py.typed") | names("widgets", "**/*") | names("chapters", "*.ipynb", "images/*")
-              | names("binder", "*") | names("tests", "**/*") | names(".", "*.md", "*.py", "*.toml", "LICENSE"))  # fmt: skip
+    top = names(".", "*.md", "*.py", "*.toml", "LICENSE", ".ci/*", ".pre-commit-config.yaml")
+    code = names("d2lblocks", "**/*.py", "py.typed") | names("widgets", "**/*") | names("tests", "**/*")
+    wanted = top | code | names("chapters", "*.ipynb", "images/*") | names("binder", "*")
     assert set(inside) - {"PKG-INFO", ".gitignore"} == wanted
     assert inside["binder/postBuild"].mode & 0o111 and inside["binder/start"].mode & 0o111
     assert file.stat().st_size < 3_000_000

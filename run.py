@@ -107,11 +107,11 @@ def index_of_pip() -> str:
     """Return the package index that this machine's pip configuration names."""
     if os.environ.get("PIP_INDEX_URL"):
         return os.environ["PIP_INDEX_URL"]
-    home, data = Path.home(), os.environ.get("APPDATA", "")
+    home, own = Path.home(), os.environ.get
     files = [Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"), home / ".pip/pip.conf",
-             Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf",
-             home / "Library/Application Support/pip/pip.conf", Path(data) / "pip" / "pip.ini",
-             Path(os.environ.get("PIP_CONFIG_FILE") or os.devnull)]  # fmt: skip
+             Path(own("XDG_CONFIG_HOME") or home / ".config") / "pip/pip.conf",
+             home / "Library/Application Support/pip/pip.conf", Path(own("APPDATA") or home) / "pip/pip.ini",
+             Path(own("PIP_CONFIG_FILE") or os.devnull)]  # fmt: skip
     told = configparser.RawConfigParser(strict=False)
     try:
         told.read(files, encoding="utf-8")

@@ -22,21 +22,24 @@ print(sys.prefix, os.environ["NUMBA_CPU_NAME"], os.environ["OPENBLAS_NUM_THREADS
 
 
 def test_files():
-    python = (BINDER / "runtime.txt").read_text().strip()
-    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    python = (BINDER / "runtime.txt").read_text(encoding="utf-8").strip()
+    oldest = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
     assert re.fullmatch(r"python-3\.\d+", python)  # without it Binder takes Python 3.10
     assert int(python.rpartition(".")[2]) >= int(oldest.rpartition(".")[2])
-    assert (BINDER / "requirements.txt").read_text() == "-e .[lab]\n"
+    assert (BINDER / "requirements.txt").read_text(encoding="utf-8") == "-e .[lab]\n"
     for name in ("postBuild", "start"):
         assert os.name == "nt" or (BINDER / name).stat().st_mode & 0o111
         assert (BINDER / name).read_bytes().startswith(b"#!/bin/bash\n")
-        assert "NUMBA_CPU_NAME=generic" in (BINDER / name).read_text()  # kernels of the build serve every processor
-    assert (BINDER / "start").read_text().endswith('exec "$@"\n')  # repo2docker hands its command over
+        assert "NUMBA_CPU_NAME=generic" in (BINDER / name).read_text(
+            encoding="utf-8"
+        )  # kernels of the build serve every processor
+    assert (BINDER / "start").read_text(encoding="utf-8").endswith('exec "$@"\n')  # repo2docker hands its command over
 
 
 def test_badge_opens_the_first_chapter():
     (path,) = re.findall(
-        r"mybinder\.org/v2/gh/\S+/HEAD\?urlpath=lab%2Ftree%2F([^)]+)\)", (ROOT / "README.md").read_text()
+        r"mybinder\.org/v2/gh/\S+/HEAD\?urlpath=lab%2Ftree%2F([^)]+)\)",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
     )
     assert (ROOT / path.replace("%2F", "/")).exists()
 
@@ -78,7 +81,7 @@ def test_repo2docker():
     done = subprocess.run([command, "--no-build", "--debug", str(ROOT)], capture_output=True, text=True)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
-    version = (BINDER / "runtime.txt").read_text().strip().partition("-")[2]
+    version = (BINDER / "runtime.txt").read_text(encoding="utf-8").strip().partition("-")[2]
     assert f"Building conda environment for python={version}" in text
     for line in ('pip install --no-cache-dir -r "binder/requirements.txt"', "RUN ./binder/postBuild", "binder/start"):
         assert line in text

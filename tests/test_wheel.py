@@ -68,8 +68,10 @@ def test_lab_from_the_wheel(built, tmp_path):
     assert done.returncode == 0, done.stderr
     opened, option = done.stdout.splitlines()[:2]
     assert Path(opened) == work / "chapters" / "02_parameters.ipynb" and option == "--no-browser"
-    assert (work / "chapters" / "01_layers_and_blocks.ipynb").read_text() == "mine"
-    assert json.loads(Path(opened).read_text()) == json.loads((ROOT / "chapters" / "02_parameters.ipynb").read_text())
+    assert (work / "chapters" / "01_layers_and_blocks.ipynb").read_text(encoding="utf-8") == "mine"
+    assert json.loads(Path(opened).read_text(encoding="utf-8")) == json.loads(
+        (ROOT / "chapters" / "02_parameters.ipynb").read_text(encoding="utf-8")
+    )
     assert {p.name for p in (work / "chapters" / "images").iterdir()} == {
         p.name for p in (ROOT / "chapters" / "images").iterdir()
     }

@@ -163,7 +163,7 @@ def install_packages() -> None:
     say("installing packages (0.6 GB)")
     pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install")
     uv = [shutil.which("uv")] if shutil.which("uv") else [PYTHON, "-m", "uv"]
-    if len(uv) == 1 or run(*pip, "--quiet", "uv", quiet=True).returncode == 0:
+    if len(uv) == 1 or run(*pip, "--quiet", "--retries", "1", "uv", quiet=True).returncode == 0:
         done = run(*uv, "pip", "install", "--python", PYTHON, *indexes(), *what, quiet=True)
         if done.returncode == 0:
             say(f"installed in {time.monotonic() - start:.0f} s")

@@ -43,7 +43,7 @@ def test_sdist(built):
     (file,) = built.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         inside = {m.name.partition("/")[2]: m for m in archive.getmembers()}
-    top = names(".", "*.md", "*.py", "*.toml", "LICENSE", ".ci/*", ".pre-commit-config.yaml")
+    top = names(".", "*.md", "*.py", "*.toml", "LICENSE", ".ci/*", ".github/*", ".pre-commit-config.yaml")
     code = names("d2lblocks", "**/*.py", "py.typed") | names("widgets", "**/*") | names("tests", "**/*")
     wanted = top | code | names("chapters", "*.ipynb", "images/*") | names("binder", "*")
     assert set(inside) - {"PKG-INFO", ".gitignore"} == wanted

@@ -8,9 +8,7 @@ import threading
 
 import pytest
 
-from d2lblocks import gluon, np, npx
-from d2lblocks.errors import MismatchError
-from d2lblocks.gluon import nn
+from d2lblocks import np, npx
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
 ordinary = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="nothing is forbidden to root")
@@ -136,47 +134,3 @@ def test_many_threads_at_one_file(old):
         assert len(set(npx.load(old)[0].tolist())) in (1, 3)
     assert [p.name for p in old.parent.iterdir()] == [old.name]
     assert npx.load(old)[0].shape == (500,)
-
-
-def net(units=2):
-    layer = nn.Dense(units, in_units=3)
-    layer.initialize()
-    return layer
-
-
-@pytest.mark.parametrize("content", [[], [np.ones((2, 3)), np.ones(2)]])
-def test_files_without_names_into_a_net(tmp_path, content):
-    npx.save(tmp_path / "list.params", content)
-    target = net()
-    before = target.weight.data().tolist()
-    with pytest.raises(ValueError, match=r"(?s)list\.params.*names|names.*list\.params"):
-        target.load_parameters(tmp_path / "list.params")
-    assert target.weight.data().tolist() == before
-
-
-@pytest.mark.parametrize("prepare", [lambda layer: None, lambda layer: layer.initialize()], ids=["new", "waiting"])
-def test_saving_a_net_that_is_not_ready(old, prepare):
-    layer = nn.Dense(2)
-    prepare(layer)
-    with pytest.raises(RuntimeError, match=layer.weight.name):
-        layer.save_parameters(old)
-    assert whole(old)
-
-
-def test_a_net_that_does_not_fit(tmp_path):
-    net().save_parameters(tmp_path / "f.params")
-    target = net(5)
-    before = target.weight.data().tolist()
-    with pytest.raises(MismatchError, match=r"(?s)weight.*f\.params.*\(5, 3\).*\(2, 3\)") as problem:
-        target.load_parameters(tmp_path / "f.params")
-    assert isinstance(problem.value, ValueError) and isinstance(problem.value, AssertionError)
-    assert target.weight.data().tolist() == before
-
-
-def test_prefix_names_of_another_run(tmp_path):
-    source = net()
-    npx.save(tmp_path / "f", {p.name: p.data() for p in source.collect_params().values()})
-    with pytest.raises(MismatchError, match="save_parameters"):
-        gluon.nn.Sequential().load_parameters(tmp_path / "f")
-    with pytest.raises(MismatchError, match="save_parameters"):
-        net().load_parameters(tmp_path / "f")

@@ -75,6 +75,8 @@ class Node:
     """One recorded call: z = op(*args, **settings). Holds raw numbers, never the arrays that hold it: no loops."""
 
     __slots__ = ("op", "args", "settings", "parents", "outs", "count", "watched", "age")
+    args: Any
+    outs: Any
 
     def __init__(self, op: Any, args: Any, settings: dict, parents: Sequence, outs: Any, count: int, watched: Sequence):
         self.op = op

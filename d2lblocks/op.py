@@ -53,6 +53,18 @@ class Op:
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         self.arity = -1 if self.variadic else len(self.arrays)
         self.known = frozenset(self.settings)
+        self.defaults = {p.name: p.default for p in parameters}
+        if self.variadic:
+            self.__signature__ = inspect.signature(forward)
+        else:
+            self.arrange(*self.arrays, *self.settings, "out")
+
+    def arrange(self, *order: str) -> None:
+        """Fix the order of positional arguments; by itself it is arrays, settings, out."""
+        self.order = order
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        shown = [inspect.Parameter(name, kind, default=self.defaults.get(name)) for name in order]
+        self.__signature__ = inspect.Signature(shown)
 
     def vjp(self, *names: str) -> Callable:
         """Register the rule `rule(g, z, *args, **settings)` for the gradient of the named arguments."""
@@ -84,10 +96,10 @@ class Op:
                 raw.append(plain(a, self.name))
         try:
             z = self.forward(*raw, **settings)
-        except (ValueError, TypeError, IndexError) as problem:
+        except (ValueError, TypeError, IndexError, OverflowError) as problem:
             raise explain(problem, self.name, raw) from None
         if not ours:
-            return z
+            return z.item() if isinstance(z, onp.generic) and not state.pulling else z  # of numbers, a number
         if out is not None:
             return self._store(out, z)
         shown = z[0] if self.memory else z
@@ -133,21 +145,20 @@ class Op:
 
     def _bind(self, args: tuple, given: dict) -> tuple[tuple, dict, Any]:
         """Sort a call into (arrays, settings, out): an array given by keyword moves to its place on the tape."""
-        given = dict(given)
-        out = given.pop("out", None) if "out" not in self.settings else None
         if self.variadic:
-            return args, given, out
-        names = [*self.arrays, *self.settings]
-        if len(args) > len(names):
-            raise TypeError(f"{self.name}() takes at most {len(names)} arguments, got {len(args)}.")
-        bound = dict(zip(names, args, strict=False))
+            given = dict(given)
+            return args, given, given.pop("out", None)
+        if len(args) > len(self.order):
+            raise TypeError(f"{self.name}() takes at most {len(self.order)} arguments, got {len(args)}.")
+        bound = dict(zip(self.order, args, strict=False))
         for key, value in given.items():
             if key in bound:
                 raise TypeError(f"{self.name}() got two values for {key!r}.")
-            if key not in names:
+            if key not in self.order:
                 self._check_keyword(key, value)
                 continue
             bound[key] = value
+        out = bound.pop("out", None)
         arrays = []
         for name, default in self.arrays.items():
             value = bound.pop(name, default)
@@ -159,6 +170,8 @@ class Op:
     def _check_keyword(self, key: str, value: Any) -> None:
         if key not in _UFUNC_DEFAULTS:
             raise TypeError(f"{key} is an invalid keyword to function '{self.name}'")
+        if not _is_known(key, value):
+            raise TypeError(f"{key}={value} not understood for operator {self.name}")
         if value != _UFUNC_DEFAULTS[key]:
             raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.name}")
 
@@ -214,6 +227,8 @@ class Elementwise(Op):
         self.variadic = False
         self.arity = len(self._names)
         self.known = frozenset()
+        self.defaults = self.arrays
+        self.arrange(*self._names, "out")
 
     @staticmethod
     def _fitted(rule: Callable, i: int) -> Callable:
@@ -252,6 +267,19 @@ def fit(dx: Any, shape: tuple) -> Any:
     extra = dx.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1 and dx.shape[i + extra] != 1)
     return dx.sum(axis=axes).reshape(shape) if axes else dx
+
+
+def _is_known(key: str, value: Any) -> bool:
+    """Return whether NumPy's ufuncs know this value of the keyword, though we may not."""
+    if key == "casting":
+        return value in ("no", "equiv", "safe", "same_kind", "unsafe")
+    if key != "dtype":
+        return True
+    try:
+        onp.dtype(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _lifted(a: Any, parent: tuple | None, lift: Callable) -> Any:

@@ -20,7 +20,7 @@ def as_dtype(dtype: Any) -> onp.dtype:
         kind = onp.dtype(dtype)
     except TypeError:
         kind = None
-    if kind not in DTYPES:
+    if kind is None or kind not in DTYPES:  # NumPy holds None == dtype('float64') for true
         known = ", ".join(str(d) for d in DTYPES)
         raise ArrayTypeError(f"dtype {dtype!r} is not supported; expected one of {known}.")
     return kind

@@ -180,10 +180,11 @@ def linspace(
 
 
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None
-) -> ndarray:
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None, axis: int = 0,
+    ctx: Context | None = None,
+) -> ndarray:  # fmt: skip
     """Return `num` numbers from base^start to base^stop, evenly spaced in their logarithm."""
-    return wrap(onp.logspace(float(start), float(stop), num, endpoint, base).astype(as_dtype(dtype)))
+    return _made(onp.logspace(float(start), float(stop), num, endpoint, base, axis=axis).astype(as_dtype(dtype)), ctx)
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, ctx: Context | None = None) -> ndarray:

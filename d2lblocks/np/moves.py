@@ -33,7 +33,10 @@ def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A00
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     if dtype is None and a.dtype.kind in "iu":
         dtype = a.dtype
-    return onp.add.reduce(a, axis, dtype, None, bool(keepdims), 0 if initial is None else initial)
+    start = 0 if initial is None else initial
+    if dtype is not None and a.dtype.kind == "f" and onp.dtype(dtype).kind != "f":  # cut the sum, not every entry
+        return onp.add.reduce(a, axis, None, None, bool(keepdims), start).astype(dtype)
+    return onp.add.reduce(a, axis, dtype, None, bool(keepdims), start)
 
 
 @sum.vjp("a")
@@ -252,9 +255,9 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     return get(moved, key=(..., i - min(offset, 0), i + max(offset, 0)))
 
 
-def trace(a, offset=0, axis1=0, axis2=1):
+def trace(a, offset=0, axis1=0, axis2=1, out=None):
     """Return the sum of the diagonal."""
-    return diagonal(a, offset, axis1, axis2).sum(axis=-1)
+    return diagonal(a, offset, axis1, axis2).sum(axis=-1, out=out)
 
 
 def diag(array, k=0):
@@ -266,6 +269,11 @@ def diag(array, k=0):
     n = array.size + abs(k)
     i = onp.arange(array.size)
     return scatter(array, key=(i - min(k, 0), i + max(k, 0)), shape=(n, n))
+
+
+def diagflat(array, k=0):
+    """Return a matrix with the flattened array on its k-th diagonal."""
+    return diag(array.reshape(-1), k)
 
 
 # ---------------------------------------------------------------------------------------- concatenate | split
@@ -337,22 +345,30 @@ def array_split(ary, indices_or_sections, axis=0):
 
 
 @op
-def pad(x, *, pad_width, mode="constant", constant_values=0):
-    """Add `constant_values` around x, pad_width = ((before, after), ...) per axis."""
-    if mode != "constant":
-        return onp.pad(x, pad_width, mode=mode)
-    return onp.pad(x, pad_width, mode=mode, constant_values=constant_values)
+def pad(x, *, pad_width=None, mode="constant", constant_values=0, reflect_type="even"):
+    """Add `constant_values` around x, pad_width = ((before, after), ...) per axis; or its own entries, by `mode`."""
+    if pad_width is None:
+        raise ArgumentError("pad needs pad_width, such as ((1, 1), (2, 2)).")
+    if reflect_type != "even":
+        raise NotImplementedError(f"pad: reflect_type={reflect_type!r} is not implemented; only 'even'.")
+    settings = {"constant_values": constant_values} if mode == "constant" else {}
+    return onp.pad(x, pad_width, mode=mode, **settings)
 
 
 @pad.vjp("x")
-def _(g, z, x, pad_width, mode="constant", constant_values=0):
-    if mode != "constant":
-        raise NotImplementedError(f"pad(mode={mode!r}) has no derivative; only 'constant' has.")
-    widths = onp.broadcast_to(onp.asarray(pad_width), (x.ndim, 2))
-    return get(g, key=tuple(slice(int(w[0]), int(w[0]) + n) for w, n in zip(widths, x.shape, strict=True)))
+def _(g, z, x, pad_width, mode="constant", constant_values=0, reflect_type="even"):
+    if mode == "constant":
+        widths = onp.broadcast_to(onp.asarray(pad_width), (x.ndim, 2))
+        return get(g, key=tuple(slice(int(w[0]), int(w[0]) + n) for w, n in zip(widths, x.shape, strict=True)))
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise NotImplementedError(
+            f"pad(mode={mode!r}) has no derivative; constant, edge, reflect, symmetric, wrap have."
+        )
+    places = onp.pad(onp.arange(x.size).reshape(x.shape), pad_width, mode=mode)
+    return scatter(g, key=(places,), shape=(x.size,)).reshape(x.shape)
 
 
 @discrete
 def nonzero_places(a):
     """Return the places of the entries that are not 0, one array per axis."""
-    return tuple(onp.nonzero(a))
+    return tuple(onp.nonzero(onp.atleast_1d(a)))

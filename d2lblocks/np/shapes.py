@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as onp
 
+from d2lblocks.errors import ArgumentError, AxisError
 from d2lblocks.np import moves as M
+from d2lblocks.np.dtypes import alike
+from d2lblocks.np.indexing import raw_key
 from d2lblocks.np.ndarray import ndarray, wrap
 
 
@@ -115,8 +118,62 @@ def append(arr: ndarray, values: ndarray, axis: int | None = None) -> ndarray:
     return M.concatenate([arr, values], axis)
 
 
-def unravel_index(indices: ndarray, shape: tuple, order: str = "C") -> tuple:
+def _places(obj: Any) -> Any:
+    """Return what names places along an axis as NumPy takes it: a number, a slice, or an array of whole numbers."""
+    return obj if isinstance(obj, int | onp.integer | slice) else raw_key(obj)
+
+
+def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndarray:
+    """Return arr with `values` put in before the places `obj` along `axis` (None: of the flattened array)."""
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    axis = M._axes(axis, arr.ndim)[0]
+    places = _places(obj)
+    single = isinstance(places, int | onp.integer) or getattr(places, "ndim", 1) == 0
+    values = alike(values, arr)
+    values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
+    if single:  # the rows of values run along the axis: all of them go to the one place
+        values = M.moveaxis(values, 0, axis)
+    n = arr.shape[axis]
+    try:
+        count = values.shape[axis] if single else len(onp.arange(n)[places] if isinstance(places, slice) else places)
+        order = onp.insert(onp.arange(n), places, onp.arange(n, n + count))
+    except IndexError:
+        raise AxisError(f"insert: {obj!r} is out of bounds for axis {axis} with size {n}.") from None
+    new = M.broadcast_to(values, shape=(*arr.shape[:axis], count, *arr.shape[axis + 1 :]))
+    return M.get(M.concatenate([arr, new], axis), key=(*(slice(None),) * axis, order))
+
+
+def delete(arr: ndarray, obj: Any, axis: int | None = None) -> ndarray:
+    """Return arr without the places `obj` along `axis` (None: of the flattened array)."""
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    axis = M._axes(axis, arr.ndim)[0]
+    try:
+        order = onp.delete(onp.arange(arr.shape[axis]), _places(obj))
+    except IndexError:
+        raise AxisError(f"delete: {obj!r} is out of bounds for axis {axis} with size {arr.shape[axis]}.") from None
+    return M.get(arr, key=(*(slice(None),) * axis, order))
+
+
+def resize(a: ndarray, new_shape: Any) -> ndarray:
+    """Return an array of the new shape, filled with the entries of a over and over; zeros if there are none."""
+    if not a.size:
+        return wrap(onp.zeros(new_shape, a.dtype))
+    return M.get(a.reshape(-1), key=(onp.resize(onp.arange(a.size), new_shape),))
+
+
+def diag_indices_from(arr: ndarray) -> tuple:
+    """Return the places of the main diagonal of an array whose axes are equally long."""
+    if arr.ndim < 2 or len(set(arr.shape)) != 1:
+        raise ArgumentError(f"diag_indices_from: all axes must be equally long, and two at least, got {arr.shape}.")
+    return tuple(wrap(onp.arange(arr.shape[0])) for _ in arr.shape)
+
+
+def unravel_index(indices: Any, shape: tuple, order: str = "C") -> tuple:
     """Return the places in an array of this shape of flat positions."""
+    if isinstance(indices, int):
+        return tuple(int(part) for part in onp.unravel_index(indices, shape, order))
     return tuple(wrap(part) for part in onp.unravel_index(indices._data.astype(onp.int64), shape, order))
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
-from d2lblocks.np.linalg import matmul
 from d2lblocks.np.moves import scatter, swapaxes
 from d2lblocks.np.ndarray import ndarray
+from d2lblocks.np.products import matmul
 from d2lblocks.npx.activation import RAW, gated
 from d2lblocks.op import op
 

@@ -235,9 +235,9 @@ class Elementwise(Op):
         return lambda g, z, *args: fit(rule(g, z, *args), args[i].shape)
 
 
-def elementwise(forward: Callable, *rules: Callable, name: str | None = None) -> Elementwise:
+def elementwise(forward: Callable, *rules: Callable, name: str | None = None, argument: str = "x") -> Elementwise:
     """Make an op of a function that acts number by number, and of its derivative rules, one per argument."""
-    names = ("x",) if len(rules) == 1 else ("x1", "x2")
+    names = (argument,) if len(rules) == 1 else ("x1", "x2")
     return Elementwise(forward, rules, name or forward.__name__, names)
 
 

@@ -101,7 +101,7 @@ def _divide(x: Any, y: Any) -> Any:
 
 def _ldexp(x: Any, y: Any) -> Any:
     """x 2^y, number by number, with broadcasting; y need not be whole."""
-    return x * onp.exp2(y)
+    return x * (onp.exp2(y) if isinstance(y, onp.ndarray) else 2.0**y)
 
 
 def _log_of(x: Any) -> Any:

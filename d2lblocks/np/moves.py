@@ -180,13 +180,13 @@ def is_basic(key: Any) -> bool:
 
 
 @op
-def take(a, indices, *, axis=None, mode="clip"):
+def take(a, indices, *, axis=None, mode="raise"):
     """Pick entries along `axis` by their numbers; 'clip' and 'wrap' forgive numbers that are out of range."""
     return onp.take(a, onp.asarray(indices).astype(onp.int64), axis, mode=mode)
 
 
 @take.vjp("a")
-def _(g, z, a, indices, axis=None, mode="clip"):
+def _(g, z, a, indices, axis=None, mode="raise"):
     raw = onp.asarray(getattr(indices, "_data", indices)).astype(onp.int64)
     n = a.size if axis is None else a.shape[axis]
     places = raw % n if mode == "wrap" else raw.clip(0, n - 1) if mode == "clip" else raw

@@ -300,7 +300,7 @@ class ndarray(Variable, Rich):
     diagonal = M.diagonal
     trace = M.trace
     repeat = lambda self, repeats, axis=None: M.repeat(self, repeats=repeats, axis=axis)
-    take = lambda self, indices, axis=None, mode="clip": M.take(self, indices, axis=axis, mode=mode)
+    take = lambda self, indices, axis=None, mode="raise": M.take(self, indices, axis=axis, mode=mode)
     broadcast_to = lambda self, shape: M.broadcast_to(self, shape=shape)
     flatten = lambda self, order="C": M.reshape(self, newshape=(-1,), order=order)
     ravel = flatten
@@ -344,7 +344,7 @@ class ndarray(Variable, Rich):
         """Return this array if it lives there, else a copy that does."""
         return self if ctx == self.ctx else self.copyto(ctx)
 
-    as_in_context = as_in_ctx
+    as_in_context = lambda self, context: self.as_in_ctx(context)
     to_device = as_in_ctx
 
     as_np_ndarray = as_nd_ndarray = lambda self: self  # there is one kind of array

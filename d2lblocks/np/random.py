@@ -48,7 +48,11 @@ def batched(batch_shape: Any, *parameters: Any) -> tuple[int, ...]:
 def finish(values: Any, out: Any = None) -> ndarray:
     """Wrap the drawn values, or write them into `out`."""
     made = wrap(onp.asarray(values))
-    return made if out is None else made.copyto(out)
+    if out is None:
+        return made
+    if made.shape != out.shape:
+        raise ArgumentError(f"out has shape {out.shape}, the draw has shape {made.shape}; give size={out.shape}.")
+    return made.copyto(out)
 
 
 def _floating(dtype: Any, name: str) -> onp.dtype:
@@ -173,6 +177,8 @@ def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = No
 def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """Draw entries of `a` (or of 0 .. a-1), with or without putting them back, evenly or with probabilities p."""
     pool = a if isinstance(a, ndarray) else None
+    if pool is None and not isinstance(a, int | onp.integer):
+        raise ArrayTypeError(f"choice draws from a number or an ndarray, got {type(a).__name__}; write np.array(...).")
     n = pool.shape[0] if pool is not None else int(a)
     shape = shape_of(size)
     count = int(onp.prod(shape, dtype=int))

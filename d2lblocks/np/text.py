@@ -12,7 +12,7 @@ def array_text(raw: onp.ndarray) -> str:
     """Return the repr: array([1., 2.]), array([1, 2], dtype=int64), array([], shape=(3, 0))."""
     text = onp.array_repr(raw)
     if raw.size:  # NumPy 2 adds the shape of arrays that are shown in part; the original does not
-        text = re.sub(r",\s*shape=\([^)]*\)", ",", text).replace(",)", ")")
+        text = re.sub(r",\s*shape=\([^)]*\)", "", text)
     if raw.dtype == onp.float32:
         return re.sub(r",\s*dtype=float32\)$", ")", text)
     if "dtype=" in text:

@@ -93,7 +93,7 @@ CASES |= {
     "get": [((_deep,), {"key": (1, slice(None), 0)}), ((_deep,), {"key": (slice(None), _rows)}),
             ((_deep,), {"key": (..., None, slice(None, None, -1))}), ((_deep,), {"key": (_deep > 0,)})],
     "scatter": [((any_number(3),), {"key": (_rows,), "shape": (4,)}), ((any_number(2),), {"key": (slice(0, 4, 2),), "shape": (5,)})],
-    "take": [((_deep, _rows), {"axis": 1}), ((_deep, onp.array([1, 9, 30])), {}), ((_deep, _rows + 1), {"axis": 0, "mode": "wrap"})],
+    "take": [((_deep, _rows), {"axis": 1}), ((_deep, onp.array([1, 9, 30])), {"mode": "clip"}), ((_deep, onp.array([1, -2, 9])), {}), ((_deep, _rows + 1), {"axis": 0, "mode": "wrap"})],
     "repeat": [((_deep,), {"repeats": 2, "axis": 1}), ((_deep,), {"repeats": 3})],
     "tril": [((any_number(3, 4),), {"k": 1})],
     "triu": [((any_number(3, 4),), {"k": -1})],

@@ -174,7 +174,7 @@ def _(g, z, a):
 
 
 @op
-def eigh(a, *, UPLO="L"):
+def eigh(a, *, UPLO: Any = "L"):
     """Eigenvalues, rising, and eigenvectors of a symmetric matrix, of which one triangle is read."""
     return tuple(onp.linalg.eigh(a, UPLO))
 

@@ -33,10 +33,9 @@ def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A00
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     if dtype is None and a.dtype.kind in "iu":
         dtype = a.dtype
-    start = 0 if initial is None else initial
-    if dtype is not None and a.dtype.kind == "f" and onp.dtype(dtype).kind != "f":  # cut the sum, not every entry
-        return onp.add.reduce(a, axis, None, None, bool(keepdims), start).astype(dtype)
-    return onp.add.reduce(a, axis, dtype, None, bool(keepdims), start)
+    cut = dtype is not None and a.dtype.kind == "f" and onp.dtype(dtype).kind != "f"  # cut the sum, not every entry
+    total = onp.add.reduce(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
+    return total.astype(dtype) if cut else total
 
 
 @sum.vjp("a")

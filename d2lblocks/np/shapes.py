@@ -128,7 +128,7 @@ def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndar
     if axis is None:
         arr, axis = arr.reshape(-1), 0
     axis = M._axes(axis, arr.ndim)[0]
-    places = _places(obj)
+    places: Any = _places(obj)
     single = isinstance(places, int | onp.integer) or getattr(places, "ndim", 1) == 0
     values = alike(values, arr)
     values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
@@ -170,7 +170,7 @@ def diag_indices_from(arr: ndarray) -> tuple:
     return tuple(wrap(onp.arange(arr.shape[0])) for _ in arr.shape)
 
 
-def unravel_index(indices: Any, shape: tuple, order: str = "C") -> tuple:
+def unravel_index(indices: Any, shape: tuple, order: Any = "C") -> tuple:
     """Return the places in an array of this shape of flat positions."""
     if isinstance(indices, int):
         return tuple(int(part) for part in onp.unravel_index(indices, shape, order))

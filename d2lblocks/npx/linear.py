@@ -41,14 +41,14 @@ def _(g, z, wanted, x, weight, bias=None, flatten=True, act=None):
     return [dx, dw, db]
 
 
-def fully_connected(x: ndarray, weight: ndarray, bias: ndarray | None = None, num_hidden: int | None = None,
+def fully_connected(data: ndarray, weight: ndarray, bias: ndarray | None = None, num_hidden: int | None = None,
                     no_bias: bool = False, flatten: bool = True, act: str | None = None) -> ndarray:  # fmt: skip
-    """act(x Wᵀ + b).
+    """act(x Wᵀ + b), x = data.
 
     Shapes:
-        x: (n, ...) if flatten else (..., k);  weight: (m, k);  bias: (m,);  result: (n, m) or (..., m)
+        data: (n, ...) if flatten else (..., k);  weight: (m, k);  bias: (m,);  result: (n, m) or (..., m)
     """
-    return dense(x, weight, None if no_bias else bias, flatten=flatten, act=act)
+    return dense(data, weight, None if no_bias else bias, flatten=flatten, act=act)
 
 
 def batch_flatten(data: ndarray) -> ndarray:

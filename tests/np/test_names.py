@@ -1,4 +1,4 @@
-"""Every public name of the original's np and npx is there and takes the arguments it took, at their places, with their defaults."""
+"""Every public name of the original's np and npx is there, with the same arguments, places and defaults."""
 
 import inspect
 import json

@@ -236,6 +236,8 @@ def multinomial(n: int, pvals: Any, size: Any = None, **kwargs: Any) -> ndarray:
     if p.sum() > 1 + 1e-5:
         raise ArgumentError(f"multinomial: sum(pvals[:-1]) > 1.0, all of them add up to {p.sum():g}.")
     shape, k = shape_of(() if size is None else size), len(p)
+    if not k:
+        return finish(onp.zeros((*shape, 0), onp.int64))
     rows = int(onp.prod(shape, dtype=int))
     u = rng.uniform64(n * rows)
     if listed:

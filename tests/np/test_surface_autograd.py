@@ -268,6 +268,18 @@ def test_grad_gives_a_list_and_leaves_the_buffers():
     assert autograd.grad(y, [x], head_grads=np.array([1.0, 0.0, 2.0]))[0].tolist() == [2, 0, 12]
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_grad_has_the_dtype_of_its_variable_and_a_buffer_of_its_own(create_graph):
+    x, y = leaf(dtype="float16"), leaf(dtype="float64")
+    z = recorded(lambda: x + y)
+    dx, dy = autograd.grad(z, [x, y], retain_graph=True, create_graph=create_graph)
+    assert (dx.dtype, dy.dtype) == ("float16", "float64")
+    a, b = leaf(), leaf()
+    da, db = autograd.grad(recorded(lambda: a + b), [a, b])
+    da += 1
+    assert da.tolist() == [2, 2, 2] and db.tolist() == [1, 1, 1]
+
+
 def test_grad_of_an_intermediate():
     x = leaf()
     with autograd.record():

@@ -84,9 +84,10 @@ class Op:
     # ------------------------------------------------------------------------------------------ calling
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
-        out = None
         if len(args) != self.arity or (settings and not self.known.issuperset(settings)):
             args, settings, out = self._bind(args, settings)
+            if out is not None:
+                return self._store(out, self(*args, **settings))
         raw, ours = [], False
         for a in args:
             if isinstance(a, Variable):
@@ -100,8 +101,6 @@ class Op:
             raise explain(problem, self.name, raw) from None
         if not ours:
             return z.item() if isinstance(z, onp.generic) and not state.pulling else z  # of numbers, a number
-        if out is not None:
-            return self._store(out, z)
         shown = z[0] if self.memory else z
         if state.recording and not self.discrete:
             parents = [(a._node, a._out) if isinstance(a, Variable) and a._node is not None else None for a in args]
@@ -128,11 +127,11 @@ class Op:
             made.append(y)
         return tuple(made) if type(shown) is tuple else made[0]
 
-    def _store(self, out: Any, z: Any) -> Any:
-        """Write z into the array given as `out`."""
+    def _store(self, out: Any, result: Any) -> Any:
+        """Write the result into the array given as `out`, which takes the result's place on the tape."""
         if not isinstance(out, Variable):
             raise ArrayTypeError(f"{self.name}: out must be an array, got {type(out).__name__}.")
-        z = onp.asarray(z)
+        z = result._data if isinstance(result, Variable) else onp.asarray(result)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
             raise ArgumentError(
@@ -141,6 +140,8 @@ class Op:
             )
         out._data[...] = z
         out._written()
+        if isinstance(result, Variable) and result._node is not None:
+            out._node, out._out, out._version = result._node, result._out, result._version
         return out
 
     def _bind(self, args: tuple, given: dict) -> tuple[tuple, dict, Any]:

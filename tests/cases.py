@@ -79,7 +79,7 @@ CASES |= {
     "mean": [((_deep,), s) for s in _axes[:4]],
     "max": [((distinct(2, 3, 2),), s) for s in _axes[:4]],
     "min": [((distinct(2, 3, 2),), s) for s in _axes[:4]],
-    "prod": [((_deep,), s) for s in _axes[:4]] + [((onp.array([1.5, 0.0, 2.0]),), {})],
+    "prod": [((_deep,), s) for s in _axes[:4]] + [((onp.array([1.5, 0.0, 2.0]),), {}), ((onp.array([[0.0, 0.0, 2.0], [0.5, 0.0, -1.0]]),), {"axis": 1}), ((any_number(0, 3),), {})],
     "cumsum": [((_deep,), {"axis": 1}), ((_deep,), {})],
     "sort": [((distinct(3, 4),), {"axis": 0}), ((distinct(3, 4),), {})],
     "length": [((_deep,), s) for s in _axes[:4]],

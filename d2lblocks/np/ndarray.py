@@ -187,9 +187,13 @@ class ndarray(Variable, Rich):
         data, raw = self._data, raw_key(key)
         if isinstance(value, Variable):
             if state.recording and value._node is not None:
+                whole = raw is ... or (type(raw) is slice and raw == slice(None))
+                if whole and value.shape == self.shape and value.dtype == self.dtype:
+                    copied(value, out=self)  # an untracked array that is overwritten whole joins the graph
+                    return
                 raise MXNetError(
                     "in-place write refused inside autograd.record(): the value is in a computational graph, and "
-                    "y[...] = value would lose its gradient. Write y = y + ... or use np.where / np.concatenate."
+                    "y[i] = value would lose its gradient. Write y = y + ... or use np.where / np.concatenate."
                 )
             value = value._data
             value = value.reshape(()) if value.size == 1 else value  # fills any place, a single entry too

@@ -113,20 +113,25 @@ prod.arrange("a", "axis", "dtype", "out", "keepdims")
 
 @prod.vjp("a")
 def _(g, z, a, axis=None, dtype=None, keepdims=False):
-    # The product of the others, from the left and from the right: right where entries are 0, too.
+    shape = kept(a.shape, axis)
+    if onp.all(getattr(a, "_data", a)):
+        return g.reshape(shape) * z.reshape(shape) / a
+    # Where entries are 0: the product of the others, from the left times from the right.
     axes = _axes(axis, a.ndim)
     rest = tuple(i for i in range(a.ndim) if i not in axes)
     moved = a.transpose((*rest, *axes)).reshape((*(a.shape[i] for i in rest), -1))
     columns = [moved[..., i] for i in range(moved.shape[-1])]
+    left = right = columns[0] * 0 + 1
     parts = []
-    for i in range(len(columns)):
-        others = columns[i] * 0 + 1
-        for j, column in enumerate(columns):
-            others = others if j == i else others * column
-        parts.append(others)
+    for column in columns:
+        parts.append(left)
+        left = left * column
+    for i in reversed(range(len(columns))):
+        parts[i] = parts[i] * right
+        right = right * columns[i]
     stacked = stack(parts, axis=-1).reshape((*(a.shape[i] for i in rest), *(a.shape[i] for i in axes)))
     back = stacked.transpose(tuple(int(i) for i in onp.argsort((*rest, *axes))))
-    return g.reshape(kept(a.shape, axis)) * back
+    return g.reshape(shape) * back
 
 
 @op

@@ -174,6 +174,32 @@ def test_writing_to_an_array_outside_any_graph_works(write):
     assert free.tolist() != [3, 2, 1]
 
 
+def whole(x, y):
+    y[:] = x * x
+    return y
+
+
+JOINED = {
+    "out=": lambda x, y: np.multiply(x, x, out=y),
+    "out= of a function": lambda x, y: np.concatenate([x * x], out=y),
+    "copyto": lambda x, y: (x * x).copyto(y),
+    "y[:] =": whole,
+    "+=": lambda x, y: y.__iadd__(x * x),
+}
+
+
+@pytest.mark.parametrize("write", JOINED.values(), ids=JOINED)
+def test_an_array_that_takes_a_recorded_result_joins_the_graph(write):
+    x, y = leaf(), np.zeros(3)
+    with autograd.record():
+        z = write(x, y)
+        total = (z * x).sum()
+        with pytest.raises(MXNetError, match="in-place"):
+            y[0] = 1
+    total.backward()
+    assert z is y and y.tolist() == [1, 4, 9] and x.grad.tolist() == [3, 12, 27]
+
+
 def test_writing_between_forward_and_backward_is_never_a_wrong_gradient():
     x = leaf()
     y = recorded(lambda: x * x)

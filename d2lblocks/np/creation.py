@@ -10,8 +10,9 @@ import numpy as onp
 from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.moves import broadcast_to
 from d2lblocks.np.ndarray import ndarray, wrap
-from d2lblocks.tape import Variable
+from d2lblocks.tape import Variable, state
 
 
 def _made(raw: onp.ndarray, ctx: Context | None) -> ndarray:
@@ -127,6 +128,8 @@ def empty(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None =
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
     """Return an array filled with one value; bool stays bool, other Python numbers become float32."""
     if isinstance(fill_value, Variable):
+        if fill_value._node is not None and state.recording and out is None:
+            return broadcast_to(fill_value.astype(as_dtype(dtype or fill_value.dtype), copy=False), shape=_shape(shape))
         fill_value = fill_value._data
     if dtype is None:
         dtype = getattr(fill_value, "dtype", bool if isinstance(fill_value, bool) else None)
@@ -205,7 +208,16 @@ def indices(dimensions: Any, dtype: Any = "int32", ctx: Context | None = None) -
 
 def meshgrid(*xi: ndarray, indexing: str = "xy", sparse: bool = False, copy: bool = True) -> list[ndarray]:
     """Return coordinate matrices of coordinate vectors."""
-    return [wrap(g.copy()) for g in onp.meshgrid(*[x._data for x in xi], indexing=indexing, sparse=sparse)]
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}.")
+    places = list(range(len(xi)))
+    if indexing == "xy" and len(xi) > 1:
+        places[:2] = 1, 0
+    sizes = [x.size for x in xi]
+    for i in range(len(xi)):
+        sizes[places[i]] = xi[i].size
+    grids = [x.reshape([-1 if k == place else 1 for k in range(len(xi))]) for x, place in zip(xi, places, strict=True)]
+    return grids if sparse else [broadcast_to(g, shape=tuple(sizes)) for g in grids]
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> ndarray:

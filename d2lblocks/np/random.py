@@ -8,10 +8,13 @@ import numpy as onp
 
 from d2lblocks import rng
 from d2lblocks.autograd import pause
-from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError
 from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.elementwise import exp
 from d2lblocks.np.linalg import cholesky
+from d2lblocks.np.moves import get
 from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.tape import state
 
 F = onp.float32
 
@@ -55,6 +58,26 @@ def finish(values: Any, out: Any = None) -> ndarray:
     return made.copyto(out)
 
 
+def on_tape(*parameters: Any) -> bool:
+    """Return whether a draw must be recorded: then it is written as a formula of its parameters and of fixed noise."""
+    return state.recording and any(isinstance(p, ndarray) and p._node is not None for p in parameters)
+
+
+def placed(noise: onp.ndarray, loc: Any, scale: Any, out: Any = None, dtype: Any = None) -> ndarray:
+    """Return loc + noise scale, with the gradients dz/dloc = 1 and dz/dscale = noise (Kingma & Welling 2014)."""
+    if on_tape(loc, scale):
+        z = loc + wrap(noise) * scale
+        z = z if dtype is None else z.astype(dtype, copy=False)
+        return z if out is None else z.copyto(out)
+    values = raw(loc) + noise * raw(scale)
+    return finish(values if dtype is None else values.astype(dtype), out)
+
+
+def _no_derivative(name: str, *parameters: Any) -> None:
+    if on_tape(*parameters):
+        raise NotRecordedError(f"A draw from {name} has no derivative here. Take .detach() of its parameters.")
+
+
 def _floating(dtype: Any, name: str) -> onp.dtype:
     kind = as_dtype(dtype)
     if kind.kind != "f":
@@ -71,7 +94,8 @@ def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, dtype: Any = None
             out: Any = None) -> ndarray:  # fmt: skip
     """low + u (high - low), u uniform in [0, 1]; computed in float32 from one word each."""
     kind, a, b = _floating(dtype, "uniform"), raw(low), raw(high)
-    return finish((a + rng.uniform(shape_of(size, a, b)) * (b - a)).astype(kind), out)
+    scale = high - low if on_tape(low, high) else wrap(b - a)
+    return placed(rng.uniform(shape_of(size, a, b)), low, scale, out, kind)
 
 
 def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
@@ -80,7 +104,7 @@ def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None
     kind, a, b = _floating(dtype, "normal"), raw(loc), raw(scale)
     if not (b >= 0).all():
         raise ArgumentError(f"normal: expect scale >= 0, got {b.min():g} (scale < 0).")
-    return finish((a + rng.normal(shape_of(size, a, b)) * b).astype(kind), out)
+    return placed(rng.normal(shape_of(size, a, b)), loc, scale, out, kind)
 
 
 def rand(*size: int, **kwargs: Any) -> ndarray:
@@ -96,6 +120,8 @@ def randn(*size: int, **kwargs: Any) -> ndarray:
 def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
               out: Any = None) -> ndarray:  # fmt: skip
     """exp(z), z from N(mean, sigma²)."""
+    if on_tape(mean, sigma):
+        return exp(normal(mean, sigma, size, dtype))
     return finish(rng.expf(normal(mean, sigma, size)._data).astype(as_dtype(dtype)), out)
 
 
@@ -104,6 +130,8 @@ def exponential(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = 
     s = raw(scale)
     _positive(s, "scale", "exponential", zero=True)
     u = rng.uniform(shape_of(size, s))
+    if on_tape(scale):
+        return placed(-rng.logf(u), 0.0, scale, out)
     values = s * -rng.logf(u) if s.ndim else (-s.astype("f8") * onp.log(u.astype("f8"))).astype(F)
     return finish(values, out)
 
@@ -113,7 +141,7 @@ def rayleigh(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = Non
     s = raw(scale)
     _positive(s, "scale", "rayleigh", zero=True)
     u = rng.uniform(shape_of(size, s)).astype("f8")
-    return finish(s * onp.sqrt(-2 * onp.log(u)).astype(F), out)
+    return placed(onp.sqrt(-2 * onp.log(u)).astype(F), 0.0, scale, out)
 
 
 def weibull(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
@@ -121,6 +149,8 @@ def weibull(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarr
     k = raw(a)
     _positive(k, "a", "weibull")
     u = rng.uniform(shape_of(size, k))
+    if on_tape(a):
+        return wrap(-rng.logf(u)) ** (1.0 / a)
     return finish(rng.powf(-rng.logf(u), (1 / k.astype("f8")).astype(F)), out)
 
 
@@ -129,6 +159,8 @@ def pareto(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarra
     k = raw(a)
     _positive(k, "a", "pareto")
     u = rng.uniform(shape_of(size, k))
+    if on_tape(a):
+        return exp(wrap(-rng.logf(u)) / a) - 1.0
     power_of = (-rng.logf(u) / k).astype("f8") if k.ndim else -onp.log(u.astype("f8")) / k.astype("f8")
     return finish((onp.exp(power_of) - 1).astype(F), out)
 
@@ -139,6 +171,8 @@ def power(a: Any, size: Any = None) -> ndarray:
     _positive(k, "a", "power")
     u = rng.uniform(shape_of(size, k))
     rng.serial_words(1)
+    if on_tape(a):
+        return wrap(F(1) - u) ** (1.0 / a)
     return finish(rng.powf(F(1) - u, (1 / k.astype("f8")).astype(F)))
 
 
@@ -147,7 +181,7 @@ def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None
     a, s = raw(loc), raw(scale)
     _positive(s, "scale", "logistic", zero=True)
     u = rng.uniform(shape_of(size, a, s)).astype("f8")
-    return finish(a + (onp.log(u) - onp.log(1 - u)).astype(F) * s, out)
+    return placed((onp.log(u) - onp.log(1 - u)).astype(F), loc, scale, out)
 
 
 def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
@@ -155,7 +189,7 @@ def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, 
     a, s = raw(loc), raw(scale)
     _positive(s, "scale", "gumbel", zero=True)
     u = rng.uniform(shape_of(size, a, s)).astype("f8")
-    return finish(a + (-onp.log(-onp.log(u))).astype(F) * s, out)
+    return placed((-onp.log(-onp.log(u))).astype(F), loc, scale, out)
 
 
 def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = None, ctx: Any = None,
@@ -192,6 +226,8 @@ def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: A
         raise ArgumentError(f"choice: p has shape {p.shape}, expected ({n},).")
     places = _with_replacement(n, count, p) if replace else _without_replacement(n, count, p)
     places = places.astype(onp.int64).reshape(shape)
+    if on_tape(pool):
+        return get(pool, key=(places,))
     return finish(places if pool is None else pool._data[places], out)
 
 
@@ -275,6 +311,7 @@ def gamma(
     shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None, out: Any = None
 ) -> ndarray:
     """Return draws from the gamma distribution with the given shape and scale."""
+    _no_derivative("gamma", shape, scale)
     a, s = raw(shape), raw(scale)
     _positive(a, "shape", "gamma")
     _positive(s, "scale", "gamma", zero=True)
@@ -283,6 +320,7 @@ def gamma(
 
 def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
     """X / (X + Y) for gamma draws X, Y of shapes a, b."""
+    _no_derivative("beta", a, b)
     p, q = raw(a), raw(b)
     _positive(p, "a", "beta")
     _positive(q, "b", "beta")
@@ -293,6 +331,7 @@ def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -
 
 def chisquare(df: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
     """Return the sum of df squared standard normals: gamma(df / 2, 2)."""
+    _no_derivative("chisquare", df)
     k = raw(df)
     _positive(k, "df", "chisquare")
     return gamma(wrap(k / F(2)), 2.0, size, dtype)

@@ -89,6 +89,17 @@ def real(ufunc: Callable) -> Callable:
     return forward
 
 
+def rounding(ufunc: Callable) -> Callable:
+    """Let `ufunc` take integers and truths: they are whole already."""
+
+    def forward(x: Any) -> Any:
+        return ufunc(x) if getattr(x, "dtype", None) is None or x.dtype.kind == "f" else x.copy()
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x), number by number; integers stay."
+    return forward
+
+
 def _divide(x: Any, y: Any) -> Any:
     """x / y, number by number, with broadcasting; integers become float32."""
     dx, dy = getattr(x, "dtype", None), getattr(y, "dtype", None)
@@ -169,11 +180,11 @@ degrees = elementwise(real(onp.degrees), lambda g, z, x: g * (180.0 / math.pi))
 radians = elementwise(real(onp.radians), lambda g, z, x: g * (math.pi / 180.0))
 
 sign = elementwise(onp.sign, zero)
-floor = elementwise(onp.floor, zero)
-ceil = elementwise(onp.ceil, zero)
-trunc = elementwise(onp.trunc, zero)
-rint = elementwise(real(onp.rint), zero)
-fix = elementwise(onp.trunc, zero, name="fix")
+floor = elementwise(rounding(onp.floor), zero)
+ceil = elementwise(rounding(onp.ceil), zero)
+trunc = elementwise(rounding(onp.trunc), zero)
+rint = elementwise(rounding(onp.rint), zero)
+fix = elementwise(rounding(onp.trunc), zero, name="fix")
 
 
 @op

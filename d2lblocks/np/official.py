@@ -48,13 +48,19 @@ def counterpart(function: Callable) -> Callable | None:
 def call(function: Callable, args: tuple, kwargs: dict) -> Any:
     """Call our counterpart of an official function, if it takes these arguments; else the official one on copies."""
     ours = counterpart(function)
-    if ours is not None and not any(type(x) is onp.ndarray for x in _parts((args, kwargs))):
-        try:
-            inspect.signature(ours).bind(*args, **kwargs)
-        except TypeError:
-            return on_copies(function, args, kwargs)
-        return ours(*args, **kwargs)
-    return on_copies(function, args, kwargs)
+    mixed = any(type(x) is onp.ndarray for x in _parts((args, kwargs)))
+    if ours is None or mixed or not _takes(ours, args, kwargs):
+        return on_copies(function, args, kwargs)
+    return ours(*args, **kwargs)
+
+
+def _takes(function: Callable, args: tuple, kwargs: dict) -> bool:
+    """Return whether the arguments fit the signature."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -127,7 +127,7 @@ def empty(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None =
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
     """Return an array filled with one value; bool stays bool, other Python numbers become float32."""
-    if isinstance(fill_value, Variable):
+    if isinstance(fill_value, ndarray):
         if fill_value._node is not None and state.recording and out is None:
             return broadcast_to(fill_value.astype(as_dtype(dtype or fill_value.dtype), copy=False), shape=_shape(shape))
         fill_value = fill_value._data

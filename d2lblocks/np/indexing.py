@@ -27,7 +27,9 @@ def _raw_part(part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, int | bool | onp.integer):
         return int(part) if isinstance(part, onp.integer) else part
     if isinstance(part, slice):
-        return slice(*(int(p) if isinstance(p, Variable) else p for p in (part.start, part.stop, part.step)))
+        return slice(
+            *(int(p._data.item()) if isinstance(p, Variable) else p for p in (part.start, part.stop, part.step))
+        )
     if isinstance(part, Variable):
         raw = part._data
         return raw.astype(onp.int64) if raw.dtype.kind == "f" else raw

@@ -188,7 +188,7 @@ class ndarray(Variable, Rich):
         if isinstance(value, Variable):
             if state.recording and value._node is not None:
                 whole = raw is ... or (type(raw) is slice and raw == slice(None))
-                if whole and value.shape == self.shape and value.dtype == self.dtype:
+                if whole and value._data.shape == data.shape and value._data.dtype == data.dtype:
                     copied(value, out=self)  # an untracked array that is overwritten whole joins the graph
                     return
                 raise MXNetError(

@@ -118,9 +118,14 @@ def append(arr: ndarray, values: ndarray, axis: int | None = None) -> ndarray:
     return M.concatenate([arr, values], axis)
 
 
-def _places(obj: Any) -> Any:
-    """Return what names places along an axis as NumPy takes it: a number, a slice, or an array of whole numbers."""
-    return obj if isinstance(obj, int | onp.integer | slice) else raw_key(obj)
+def _places(obj: Any, n: int) -> Any:
+    """Return the places that obj names along an axis of length n: a number, or an array of numbers."""
+    if isinstance(obj, slice):
+        return onp.arange(n)[obj]
+    raw = onp.asarray(raw_key(obj))
+    if raw.dtype == bool:
+        return onp.flatnonzero(raw)
+    return raw if raw.ndim else int(raw)
 
 
 def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndarray:
@@ -128,15 +133,13 @@ def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndar
     if axis is None:
         arr, axis = arr.reshape(-1), 0
     axis = M._axes(axis, arr.ndim)[0]
-    places: Any = _places(obj)
-    single = isinstance(places, int | onp.integer) or getattr(places, "ndim", 1) == 0
-    values = alike(values, arr)
-    values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
-    if single:  # the rows of values run along the axis: all of them go to the one place
-        values = M.moveaxis(values, 0, axis)
     n = arr.shape[axis]
+    places, values = _places(obj, n), alike(values, arr)
+    values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
+    if isinstance(places, int):  # the rows of values run along the axis: all of them go to the one place
+        values = M.moveaxis(values, 0, axis)
+    count = values.shape[axis] if isinstance(places, int) else places.size
     try:
-        count = values.shape[axis] if single else len(onp.arange(n)[places] if isinstance(places, slice) else places)
         order = onp.insert(onp.arange(n), places, onp.arange(n, n + count))
     except IndexError:
         raise AxisError(f"insert: {obj!r} is out of bounds for axis {axis} with size {n}.") from None
@@ -149,10 +152,11 @@ def delete(arr: ndarray, obj: Any, axis: int | None = None) -> ndarray:
     if axis is None:
         arr, axis = arr.reshape(-1), 0
     axis = M._axes(axis, arr.ndim)[0]
+    n = arr.shape[axis]
     try:
-        order = onp.delete(onp.arange(arr.shape[axis]), _places(obj))
+        order = onp.delete(onp.arange(n), _places(obj, n))
     except IndexError:
-        raise AxisError(f"delete: {obj!r} is out of bounds for axis {axis} with size {arr.shape[axis]}.") from None
+        raise AxisError(f"delete: {obj!r} is out of bounds for axis {axis} with size {n}.") from None
     return M.get(arr, key=(*(slice(None),) * axis, order))
 
 

@@ -108,7 +108,7 @@ def test_quantiles_equal_numpy(name, axis, interpolation):
 
 INSERTS = [
     (1, 5.0, None), (1, 5.0, 0), ([0, 2], 7.0, 1), ([1, 1], [[8.0, 9.0]], 1), (slice(0, 2), 1.0, 1), (-1, V, 0),
-    ([2], V[:2, None], 1), (0, V[:2], 1), ([], 1.0, 1), ([1], [[4.0], [5.0]], 1),
+    ([2], V[:2, None], 1), (0, V[:2], 1), ([], 1.0, 1), ([1], [[4.0], [5.0]], 1), (onp.array([True, False, True]), 3.0, 1),
 ]  # fmt: skip
 
 

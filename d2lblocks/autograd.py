@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError, kind_of, warn
 from d2lblocks.tape import Leaf, Node, Variable, state, walk
 
 GRAD_REQS = ("write", "add", "null")
@@ -23,9 +22,10 @@ class _Mode(AbstractContextManager):
 
     def __init__(self, recording: bool | None, training: bool | None):
         self._set = recording, training
+        self._before: list[tuple[bool, bool]] = []  # one entry per `with`: a scope may be entered again inside itself
 
     def __enter__(self) -> _Mode:
-        self._before = state.recording, state.training
+        self._before.append((state.recording, state.training))
         recording, training = self._set
         if recording is not None:
             state.recording = recording
@@ -34,7 +34,7 @@ class _Mode(AbstractContextManager):
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        state.recording, state.training = self._before
+        state.recording, state.training = self._before.pop()
 
 
 class _NeedsCall:
@@ -108,7 +108,7 @@ def reset_open_record(*_: Any) -> None:
     """End a `record()` that was entered and never left, with a warning: the next cell must not record in silence."""
     if state.recording or state.training:
         state.recording = state.training = False
-        warnings.warn("autograd.record() was still open at the end of the cell; it is closed now.", stacklevel=2)
+        warn("autograd.record() was still open at the end of the cell; it is closed now. Write it as a `with` block.")
 
 
 # ---------------------------------------------------------------------------------------------- the walk back
@@ -128,7 +128,16 @@ def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str
     if not len(variables) == len(gradients) == len(reqs):
         raise ArgumentError(f"Got {len(variables)} variables, {len(gradients)} gradients and {len(reqs)} grad_reqs.")
     for x, g, req in zip(variables, gradients, reqs, strict=True):
-        x._node, x._out = Leaf(g._data, check_grad_req(req)), 0
+        _check_array(x, "A variable")
+        _check_array(g, "A gradient")
+        check_grad_req(req)
+        if x._data.dtype.kind != "f" or g._data.shape != x._data.shape or g._data.dtype != x._data.dtype:
+            raise ArgumentError(
+                f"A variable is a float array, and its gradient has its shape and dtype; got {x._data.shape} "
+                f"{x._data.dtype} and {g._data.shape} {g._data.dtype}."
+            )
+    for x, g, req in zip(variables, gradients, reqs, strict=True):
+        x._node, x._out = Leaf(g._data, req, private=False), 0
 
 
 def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -139,11 +148,9 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
         retain_graph: keep the tape, so that another backward() can walk it again.
     """
     heads, seeds = _seeds(heads, head_grads)
-    raw = [onp.ones_like(y._data) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
-    found, order = walk(heads, raw, None, train_mode)
-    for node, grads in found.items():
-        if type(node) is Leaf:
-            node.deposit(grads[0])
+    found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode)
+    for (node, _), g in found.items():
+        node.deposit(g)
     if not retain_graph:
         for node in order:
             node.release()
@@ -161,9 +168,11 @@ def grad(
     heads, seeds = _seeds(heads, head_grads)
     wanted = _listed(variables)
     for x in wanted:
+        _check_array(x, "A variable of autograd.grad()")
         if x._node is None:
             raise NotRecordedError("A variable of autograd.grad() is on no tape: call x.attach_grad() before record().")
     make = type(heads[0])._wrap
+    keep = [(x._node, x._out) for x in wanted]
     if create_graph:
 
         def lift(raw: Any, node: Any, out: int) -> Any:
@@ -173,11 +182,10 @@ def grad(
 
         seeds = [make(onp.ones_like(y._data)) if g is None else g for y, g in zip(heads, seeds, strict=True)]
         with record(train_mode):
-            found, order = walk(heads, seeds, lift, train_mode, keep={x._node for x in wanted})
+            found, order = walk(heads, seeds, lift, train_mode, keep)
     else:
-        raw = [onp.ones_like(y._data) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
-        found, order = walk(heads, raw, None, train_mode, keep={x._node for x in wanted})
-    gradients = [found.get(x._node, {}).get(x._out) for x in wanted]
+        found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, keep)
+    gradients = [found.get((x._node, x._out)) for x in wanted]
     if any(g is None for g in gradients):
         raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
     if create_graph:
@@ -191,6 +199,15 @@ def grad(
     return results
 
 
+def _check_array(x: Any, what: str) -> None:
+    if not isinstance(x, Variable):
+        raise ArrayTypeError(f"{what} must be an array made by np.array(...), got {kind_of(x)}.")
+
+
+def _raw_seeds(heads: list, seeds: list) -> list:
+    return [onp.ones(y._data.shape, y._data.dtype) if g is None else g._data for y, g in zip(heads, seeds, strict=True)]
+
+
 def _listed(arrays: Any) -> list:
     return list(arrays) if isinstance(arrays, list | tuple) else [arrays]
 
@@ -202,20 +219,16 @@ def _seeds(heads: Any, head_grads: Any) -> tuple[list, list]:
     if len(seeds) != len(heads):
         raise ArgumentError(f"Got {len(heads)} heads but {len(seeds)} head gradients.")
     for y, g in zip(heads, seeds, strict=True):
-        if not isinstance(y, Variable):
-            raise ArrayTypeError(f"backward() starts from arrays, got {type(y).__name__}.")
+        _check_array(y, "A head, where backward() starts,")
         if y._node is None:
             raise NotRecordedError(
-                "Cannot differentiate node because it is not in a computational graph: no recorded path leads from this "
-                "array to a variable. You need to set is_recording to true or use autograd.record() to save "
-                "computational graphs for backward, with x.attach_grad() (or net.initialize()) before; asnumpy(), "
-                "float(), np.array(...) and detach() cut the path. If you want to differentiate the same graph twice, "
-                "you need to pass retain_graph=True to backward."
+                "Cannot differentiate: no recorded path leads from this array to a variable, it is in no computational "
+                "graph. Compute it inside `with autograd.record():`, after x.attach_grad() or net.initialize(); asnumpy(), "
+                "float(), np.array(...) and detach() cut the path."
             )
         if g is None:
             continue
-        if not isinstance(g, Variable):
-            raise ArrayTypeError(f"A head gradient must be an array made by np.array(...), got {type(g).__name__}.")
+        _check_array(g, "A head gradient")
         if g._data.shape != y._data.shape:
             raise ArgumentError(f"The head gradient has shape {g._data.shape}, its array has shape {y._data.shape}.")
     return heads, seeds
@@ -230,7 +243,7 @@ class Function:
     An instance is called once with arrays; `save_for_backward` keeps what `backward` needs in `saved_tensors`.
     """
 
-    name = "Function"
+    name = title = "Function"
 
     def __init__(self) -> None:
         self._saved: tuple = ()
@@ -260,8 +273,12 @@ class Function:
             return outputs
         several = isinstance(outputs, list | tuple)
         listed = list(outputs) if several else [outputs]
+        for y in listed:
+            _check_array(y, f"What {type(self).__name__}.forward() returns")
         raw = tuple(y._data for y in listed)
-        node = Node(self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, [])
+        node = Node(
+            self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, len(raw), []
+        )
         made = []
         for k, y in enumerate(listed):
             fresh = type(y)._wrap(y._data)
@@ -269,11 +286,11 @@ class Function:
             made.append(fresh)
         return made if several else made[0]
 
-    def pullback(self, node: Node, incoming: dict, lift: Callable | None) -> list:
+    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
         """Call `backward` with arrays, whatever the walk computes with, and check what it gives."""
         make = node.settings["make"]
-        grads = [incoming.get(k) for k in range(len(node.outs))]
-        arrays = [onp.zeros_like(z) if g is None else g for g, z in zip(grads, node.outs, strict=True)]
+        incoming = [g] if node.count == 1 else g
+        arrays = [onp.zeros_like(z) if g is None else g for g, z in zip(incoming, node.outs, strict=True)]
         lifted = lift is not None
         pulling, state.pulling = state.pulling, False  # user code: official arrays are refused here as everywhere
         try:
@@ -286,4 +303,13 @@ class Function:
             raise ArgumentError(
                 f"{type(self).__name__}.backward() gave {len(pulled)} gradients for {len(node.parents)} inputs."
             )
+        for g, x in zip(pulled, node.args or (), strict=True):
+            if g is None:
+                continue
+            _check_array(g, f"A gradient that {type(self).__name__}.backward() returns")
+            if g._data.shape != onp.shape(x):
+                raise ArgumentError(
+                    f"{type(self).__name__}.backward() gave a gradient of shape {g._data.shape} for an input of shape "
+                    f"{onp.shape(x)}."
+                )
         return [g if lifted or g is None else g._data for g in pulled]

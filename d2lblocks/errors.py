@@ -1,5 +1,15 @@
 """The exception classes: Python's own first, and Gluon's `MXNetError` beside them, so old `except` clauses keep working."""
 
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+_HOME = str(Path(__file__).parent)
+
 
 class MXNetError(RuntimeError):
     """Any error of the framework; the name that Gluon programs catch."""
@@ -31,3 +41,26 @@ class NotRecordedError(MXNetError):
 
 class DeferredInitializationError(MXNetError):
     """A parameter was read while it still waits for its shape."""
+
+
+def kind_of(thing: Any) -> str:
+    """Return the name of the type of `thing` as messages write it: list, numpy.ndarray, ndarray."""
+    kind = type(thing)
+    return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
+
+
+def spaced(text: str) -> str:
+    """Return a message of NumPy with its shapes written as Python writes tuples: (2, 3) for (2,3)."""
+    return re.sub(r"\((\d+(?:,(?:\d+|newaxis))*,?)\)", lambda m: str(tuple(_sizes(m[1]))), text)
+
+
+def _sizes(listed: str) -> list[int]:
+    return [-1 if n == "newaxis" else int(n) for n in listed.split(",") if n]
+
+
+def warn(text: str) -> None:
+    """Warn at the line outside this package that led here, however deep the call is nested."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOME):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, UserWarning, stacklevel=level)

@@ -100,7 +100,12 @@ def create(initializer: Any, **kwargs: Any) -> Any:
     """Return an initializer for a name such as 'xavier', or the initializer given."""
     if isinstance(initializer, str):
         if initializer.startswith("["):
-            name, kwargs = json.loads(initializer)
+            try:
+                name, kwargs = json.loads(initializer)
+            except ValueError:
+                raise ArgumentError(
+                    f'An initializer as JSON is ["name", {{"argument": value}}], got {initializer!r}.'
+                ) from None
             return create(name, **kwargs)
         name = _ALIASES.get(initializer.lower(), initializer.lower())
         if name not in Initializer.registry:
@@ -109,8 +114,9 @@ def create(initializer: Any, **kwargs: Any) -> Any:
                 f"{initializer} is not registered. Please register with initializer.register first; known names: {known}."
             )
         return Initializer.registry[name](**kwargs)
-    if isinstance(initializer, type) and issubclass(initializer, Initializer):
-        raise ArrayTypeError(f"An initializer is needed, got the class; write {initializer.__name__}().")
+    if isinstance(initializer, type):
+        cure = f"{initializer.__name__}()" if issubclass(initializer, Initializer) else "init.Normal()"
+        raise ArrayTypeError(f"An initializer is needed, got the class {initializer.__name__}; write {cure}.")
     if callable(initializer):
         return initializer
     raise NotAnInitializer(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import numbers
+import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError
-from d2lblocks.tape import Node, Variable, state
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError, kind_of, spaced
+from d2lblocks.tape import Node, Variable, buffers, state
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 OPS: dict[str, Op] = {}
 
@@ -29,12 +34,13 @@ class Op:
     """
 
     wrap: Callable[[onp.ndarray], Any]  # set by the array class, which lives one floor up
+    array_class: type[Variable]  # the array class itself
     memory = False  # forward returns (result, what the rules need besides)
     discrete = False  # results are counts, positions or truths: nothing to differentiate
 
     def __init__(self, forward: Callable, name: str | None = None):
         self.forward = forward
-        self.name = name or forward.__name__
+        self.name = self.title = name or forward.__name__  # `title` is the public name, for messages
         self.__name__ = self.name
         self.__doc__ = forward.__doc__
         self.rules: dict[int, Callable] = {}
@@ -45,6 +51,9 @@ class Op:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple:
+        return _named, (self.name,)  # a pickle keeps the name, and a copy is the op itself
+
     def _read_signature(self, forward: Callable) -> None:
         """Parameters before the `*` are arrays, those behind it are settings; *arrays takes any number."""
         parameters = inspect.signature(forward).parameters.values()
@@ -53,17 +62,18 @@ class Op:
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         self.arity = -1 if self.variadic else len(self.arrays)
         self.known = frozenset(self.settings)
+        self.optional = None in self.arrays.values()
         self.defaults = {p.name: p.default for p in parameters}
-        if self.variadic:
-            self.__signature__ = inspect.signature(forward)
-        else:
+        self.__signature__ = inspect.signature(forward)
+        if not self.variadic:
             self.arrange(*self.arrays, *self.settings, "out")
 
     def arrange(self, *order: str) -> None:
         """Fix the order of positional arguments; by itself it is arrays, settings, out."""
         self.order = order
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        shown = [inspect.Parameter(name, kind, default=self.defaults.get(name)) for name in order]
+        shown = [
+            inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=self.defaults.get(n)) for n in order
+        ]
         self.__signature__ = inspect.Signature(shown)
 
     def vjp(self, *names: str) -> Callable:
@@ -77,7 +87,11 @@ class Op:
         return register
 
     def vjps(self, rule: Callable) -> Callable:
-        """Register one rule for all arguments: `rule(g, z, wanted, *args, **settings)` gives a gradient for each."""
+        """Register one rule for all arguments: `rule(g, z, wanted, *args, **settings)` gives a gradient for each.
+
+        wanted has None for an argument whose gradient nobody wants, else True, or a buffer that the rule may write the
+        gradient into and return: a leaf's own, which saves a copy.
+        """
         self.joint = rule
         return rule
 
@@ -87,74 +101,81 @@ class Op:
         if len(args) != self.arity or (settings and not self.known.issuperset(settings)):
             args, settings, out = self._bind(args, settings)
             if out is not None:
-                return self._store(out, self(*args, **settings))
-        raw, ours = [], False
+                return self._store(out, self.apply(args, settings))
+        return self.apply(args, settings)
+
+    def apply(self, args: tuple, settings: dict) -> Any:
+        """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
+        raw, ours, tracked, Array = [], False, False, self.array_class
         for a in args:
-            if isinstance(a, Variable):
+            if type(a) is Array:
                 raw.append(a._data)
                 ours = True
+                if a._node is not None:
+                    tracked = True
             else:
-                raw.append(plain(a, self.name))
+                raw.append(a if a is None and self.optional else plain(a, self.title))
         try:
             z = self.forward(*raw, **settings)
-        except (ValueError, TypeError, IndexError, OverflowError) as problem:
-            raise explain(problem, self.name, raw) from None
+        except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as problem:
+            raise explain(problem, self.title, raw, settings) from None
         if not ours:
             return z.item() if isinstance(z, onp.generic) and not state.pulling else z  # of numbers, a number
         shown = z[0] if self.memory else z
-        if state.recording and not self.discrete:
-            parents = [(a._node, a._out) if isinstance(a, Variable) and a._node is not None else None for a in args]
-            if any(parents):
-                return self._recorded(args, raw, settings, parents, z, shown)
-        if type(shown) is tuple:
-            return tuple([self.wrap(part) for part in shown])
-        return self.wrap(shown)
+        if tracked and state.recording and not self.discrete:
+            return self._recorded(args, raw, settings, z, shown)
+        return tuple([self.wrap(part) for part in shown]) if type(shown) is tuple else self.wrap(shown)
 
-    def _recorded(self, args: Any, raw: list, settings: dict, parents: list, z: Any, shown: Any) -> Any:
+    def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any) -> Any:
         """Wrap the result and leave the node that made it."""
-        watched = []
+        parents, cell, Array = [], [0], self.array_class
+        watched = [cell]
         for a in args:
-            if isinstance(a, Variable):
-                cell = a._watch()
-                watched.append((cell, cell[0]))
-        cell = [0]
-        watched.append((cell, 0))
-        node = Node(self, raw, settings, parents, z, watched)
+            if type(a) is Array:
+                parents.append(None if a._node is None else (a._node, a._out))
+                watched.append(a._written_at or a._watch())
+            else:
+                parents.append(None)
+        several = type(shown) is tuple
+        node = Node(self, raw, settings, parents, z, len(shown) if several else 1, watched)
+        if not several:
+            y = self.wrap(shown)
+            y._node, y._written_at = node, cell
+            return y
         made = []
-        for k, part in enumerate(shown if type(shown) is tuple else (shown,)):
+        for k, part in enumerate(shown):
             y = self.wrap(part)
-            y._node, y._out, y._version = node, k, cell
+            y._node, y._out, y._written_at = node, k, cell
             made.append(y)
-        return tuple(made) if type(shown) is tuple else made[0]
+        return tuple(made)
 
     def _store(self, out: Any, result: Any) -> Any:
         """Write the result into the array given as `out`, which takes the result's place on the tape."""
         if not isinstance(out, Variable):
-            raise ArrayTypeError(f"{self.name}: out must be an array, got {type(out).__name__}.")
+            raise ArrayTypeError(f"{self.title}: out must be an array made by np.array(...), got {kind_of(out)}.")
         z = result._data if isinstance(result, Variable) else onp.asarray(result)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
             raise ArgumentError(
-                f"{self.name}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
+                f"{self.title}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
                 f"the result has shape {z.shape} and dtype {z.dtype}."
             )
         out._data[...] = z
         out._written()
-        if isinstance(result, Variable) and result._node is not None:
-            out._node, out._out, out._version = result._node, result._out, result._version
+        if isinstance(result, Variable) and result._node is not None:  # recorded: from now on `out` is that result
+            out._node, out._out, out._written_at = result._node, result._out, result._written_at
         return out
 
     def _bind(self, args: tuple, given: dict) -> tuple[tuple, dict, Any]:
         """Sort a call into (arrays, settings, out): an array given by keyword moves to its place on the tape."""
         if self.variadic:
-            given = dict(given)
-            return args, given, given.pop("out", None)
+            return args, {key: value for key, value in given.items() if key != "out"}, given.get("out")
         if len(args) > len(self.order):
-            raise TypeError(f"{self.name}() takes at most {len(self.order)} arguments, got {len(args)}.")
+            raise TypeError(f"{self.title}() takes at most {len(self.order)} arguments, got {len(args)}.")
         bound = dict(zip(self.order, args, strict=False))
         for key, value in given.items():
             if key in bound:
-                raise TypeError(f"{self.name}() got two values for {key!r}.")
+                raise TypeError(f"{self.title}() got two values for {key!r}.")
             if key not in self.order:
                 self._check_keyword(key, value)
                 continue
@@ -164,43 +185,49 @@ class Op:
         for name, default in self.arrays.items():
             value = bound.pop(name, default)
             if value is inspect.Parameter.empty:
-                raise TypeError(f"{self.name}() misses its argument {name!r}.")
+                raise TypeError(f"{self.title}() misses its argument {name!r}.")
             arrays.append(value)
         return tuple(arrays), bound, out
 
     def _check_keyword(self, key: str, value: Any) -> None:
         if key not in _UFUNC_DEFAULTS:
-            raise TypeError(f"{key} is an invalid keyword to function '{self.name}'")
-        if not _is_known(key, value):
-            raise TypeError(f"{key}={value} not understood for operator {self.name}")
+            raise TypeError(f"{key} is an invalid keyword to function '{self.title}'")
+        names = {"casting": "no equiv safe same_kind unsafe".split(), "dtype": onp.sctypeDict}.get(key)
+        if names and isinstance(value, str) and value not in names:
+            raise TypeError(f"{key}={value} not understood for operator {self.title}")
         if value != _UFUNC_DEFAULTS[key]:
-            raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.name}")
+            raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.title}")
 
     # ------------------------------------------------------------------------------------------ derivatives
 
-    def pullback(self, node: Node, incoming: dict, lift: Callable | None) -> list:
-        """Return the gradient of each argument of `node` that somebody wants, None for the others."""
+    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
+        """Return the gradient of each argument of `node` that somebody wants, None for the others.
+
+        g is the gradient of the output, or a list of them (None where none came in) if there are several; grads is what
+        the walk has found so far.
+        """
         args, z = node.args, node.outs
         if lift is not None:
             args = [_lifted(a, p, lift) for a, p in zip(args, node.parents, strict=True)]
-            if self.memory:  # the memory is a constant of the recording, the shown result is on the tape
-                z = (lift(z[0], node, 0), *[lift(onp.asarray(part), None, 0) for part in z[1:]])
-            elif type(z) is tuple:
-                z = tuple(lift(part, node, k) for k, part in enumerate(z))
-            else:
-                z = lift(onp.asarray(z), node, 0)
+            z = self._lifted_result(node, lift)
         if type(z) is tuple and not self.memory:
-            g: Any = [incoming.get(k) for k in range(len(z))]
             g = [part * 0 if given is None else given for given, part in zip(g, z, strict=True)]
-        else:
-            g = incoming[0]
         if self.joint is not None:
-            wanted = [parent is not None for parent in node.parents]
+            wanted = buffers(node.parents, grads) if lift is None else [p and True for p in node.parents]
             return self.joint(g, z, wanted, *args, **node.settings)
         return [
             None if parent is None else self._rule(i)(g, z, *args, **node.settings)
             for i, parent in enumerate(node.parents)
         ]
+
+    def _lifted_result(self, node: Node, lift: Callable) -> Any:
+        """Return the node's outputs as arrays on the tape; an op's memory is a constant of the recording."""
+        z = node.outs
+        if self.memory:
+            return (lift(z[0], node, 0), *[lift(onp.asarray(part), None, 0) for part in z[1:]])
+        if type(z) is tuple:
+            return tuple(lift(part, node, k) for k, part in enumerate(z))
+        return lift(onp.asarray(z), node, 0)
 
     def _rule(self, i: int) -> Callable:
         try:
@@ -208,9 +235,13 @@ class Op:
         except KeyError:
             name = list(self.arrays)[i] if i < len(self.arrays) else f"argument {i}"
             raise NotRecordedError(
-                f"{self.name} has no derivative with respect to {name!r}. Take .detach() of that argument, "
+                f"{self.title} has no derivative with respect to {name!r}. Take .detach() of that argument, "
                 "or compute it outside autograd.record()."
             ) from None
+
+
+def _named(name: str) -> Op:
+    return OPS[name]
 
 
 class Elementwise(Op):
@@ -224,10 +255,10 @@ class Elementwise(Op):
 
     def _read_signature(self, forward: Callable) -> None:
         self.arrays = dict.fromkeys(self._names, inspect.Parameter.empty)
-        self.settings = []
-        self.variadic = False
+        self.settings, self.variadic = [], False
         self.arity = len(self._names)
         self.known = frozenset()
+        self.optional = False
         self.defaults = self.arrays
         self.arrange(*self._names, "out")
 
@@ -236,9 +267,9 @@ class Elementwise(Op):
         return lambda g, z, *args: fit(rule(g, z, *args), args[i].shape)
 
 
-def elementwise(forward: Callable, *rules: Callable, name: str | None = None, argument: str = "x") -> Elementwise:
+def elementwise(forward: Callable, *rules: Callable, name: str | None = None, of: str = "x") -> Elementwise:
     """Make an op of a function that acts number by number, and of its derivative rules, one per argument."""
-    names = (argument,) if len(rules) == 1 else ("x1", "x2")
+    names = (of,) if len(rules) == 1 else ("x1", "x2")
     return Elementwise(forward, rules, name or forward.__name__, names)
 
 
@@ -270,19 +301,6 @@ def fit(dx: Any, shape: tuple) -> Any:
     return dx.sum(axis=axes).reshape(shape) if axes else dx
 
 
-def _is_known(key: str, value: Any) -> bool:
-    """Return whether NumPy's ufuncs know this value of the keyword, though we may not."""
-    if key == "casting":
-        return value in ("no", "equiv", "safe", "same_kind", "unsafe")
-    if key != "dtype":
-        return True
-    try:
-        onp.dtype(value)
-    except TypeError:
-        return False
-    return True
-
-
 def _lifted(a: Any, parent: tuple | None, lift: Callable) -> Any:
     if type(a) is not onp.ndarray:
         return a
@@ -290,9 +308,9 @@ def _lifted(a: Any, parent: tuple | None, lift: Callable) -> Any:
 
 
 def plain(a: Any, name: str) -> Any:
-    """Return an argument that is no array of ours, if it may stand there: a number, None, or raw while rules run."""
+    """Return an argument that is no array of ours, if it may stand there: a number, or a raw array while rules run."""
     kind = type(a)
-    if kind is float or kind is int or kind is bool or a is None:
+    if kind is float or kind is int or kind is bool:
         return a
     if isinstance(a, onp.generic | numbers.Number) and not isinstance(a, complex):
         return a.item() if isinstance(a, onp.generic) and not state.pulling else a
@@ -300,34 +318,83 @@ def plain(a: Any, name: str) -> Any:
         if state.pulling:
             return a
         raise ArrayTypeError(
-            f"{name}: a numpy.ndarray {a.shape} cannot take part, type {kind} not supported. Wrap it with np.array(...), "
-            "where np is d2lblocks.np."
+            f"{name}: a numpy.ndarray of shape {a.shape} is not supported here. Wrap it with np.array(...), where np is "
+            "d2lblocks.np."
         )
     raise ArrayTypeError(
-        f"{name}: unsupported operand of type {kind.__name__}; expected an ndarray or a number, type {kind} not "
-        "supported. Lists become arrays by np.array(...)."
+        f"{name}: {kind_of(a)} is not supported here, expected an ndarray or a number. "
+        + ("Did a function end without `return`?" if a is None else "Lists of numbers become arrays by np.array(...).")
     )
 
 
-def explain(problem: Exception, name: str, raw: list) -> Exception:
+# What NumPy says in words of its own machinery, and the same in plain ones.
+_PLAIN = (
+    (
+        "core dimension",
+        "the last size of the first array and the last but one of the second (of a vector, the only one) differ",
+    ),
+    ("enough dimensions", "a 0-d array cannot take part, write a * b for a number"),
+    ("did not contain a loop|not supported for the input types", "not defined for these types"),
+    ("which has no identity", "an empty array has no largest and no smallest entry"),
+    ("remapped shapes", "operands could not be broadcast together"),
+    ("axis must match exactly", "the arrays may differ in size only along the axis of joining"),
+    ("too large to convert|out of bounds for u?int", "the number is too large for the dtype"),
+)
+
+
+def plainly(text: str) -> str:
+    """Return a message of NumPy in plain words, with shapes as tuples."""
+    text = spaced(text).rstrip(". \n")
+    return next((plain for words, plain in _PLAIN if re.search(words, text)), text)
+
+
+def explain(problem: Exception, name: str, given: Any, settings: Any = ()) -> Exception:
     """Return the error for the user: what the operation was given, and what NumPy says about it."""
-    shapes = ", ".join(f"{a.shape} {a.dtype}" for a in raw if isinstance(a, onp.ndarray))
-    text = str(problem).rstrip(". \n")
     if isinstance(problem, MXNetError):
         return problem
+    if isinstance(problem, AttributeError):
+        return ArrayTypeError(
+            f"{name} takes arrays, got {kind_of(problem.obj)}. Lists and numbers become arrays by np.array(...)."
+        )
+    facts = [f"{a.shape} {a.dtype}" for a in given if hasattr(a, "dtype")]
+    facts += [f"{key}={value!r}" for key, value in dict(settings).items() if value is not None and key != "key"]
+    text = f"{name}: {plainly(str(problem))}. Given: {', '.join(facts) or 'no array'}."
+    if "array is too big" in text:
+        return MemoryError(f"{name}: the result is too big to be allocated. Given: {', '.join(facts)}.")
     if isinstance(problem, IndexError):  # NumPy's AxisError is one
-        return AxisError(f"{name}: {text}. Given: {shapes}.")
-    if isinstance(problem, TypeError):
-        return ArrayTypeError(f"{name}: {text}. Given: {shapes}.")
-    return ArgumentError(f"{name}: {text}. Given: {shapes}.")
+        return AxisError(text)
+    return ArrayTypeError(text) if isinstance(problem, TypeError) else ArgumentError(text)
+
+
+def composed(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function made of ops speak like an op where its own lines fail: `np.split` of a list, an axis too far."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, IndexError, AttributeError, ZeroDivisionError) as problem:
+            if isinstance(problem, MXNetError) or (isinstance(problem, AttributeError) and _ours(problem.obj)):
+                raise
+            parts = [p for a in args for p in (a if isinstance(a, list | tuple) and _any_array(a) else [a])]
+            raise explain(problem, function.__name__, parts, kwargs) from None
+
+    return call
+
+
+def _any_array(parts: Any) -> bool:
+    return any(isinstance(part, Variable | onp.ndarray) for part in parts)
+
+
+def _ours(thing: Any) -> bool:
+    return isinstance(thing, Variable) or getattr(type(thing), "__module__", "").startswith("d2lblocks")
 
 
 def refuse_recorded(x: Variable) -> None:
     """Raise if x is in a graph being recorded: writing into it would falsify gradients."""
     if state.recording and x._node is not None:
         raise NotRecordedError(
-            "in-place write refused inside autograd.record(): Assigning to NDArrays that are already in a computational "
-            "graph will cause undefined behavior when evaluating gradients. Please call backward first to clear the "
-            "graph or do this out side of a record section. Write y = y + ... (a new array) instead of +=, *=, "
-            "y[idx] = x or out=x."
+            "in-place write refused inside autograd.record(): this array is in the computational graph, and overwriting it "
+            "would falsify gradients. Write y = y + ... (a new array) instead of +=, *=, y[idx] = x or out=x, or write "
+            "outside record() after backward()."
         )

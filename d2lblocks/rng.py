@@ -89,12 +89,11 @@ def set_state(kept: dict) -> None:
 
 
 def _libm() -> Any:
-    for name in ("libm.so.6", ctypes.util.find_library("m"), ctypes.util.find_library("msvcrt")):
-        try:
-            return ctypes.CDLL(name) if name else None
-        except OSError:
-            continue
-    return None
+    try:
+        return ctypes.CDLL("libm.so.6")
+    except OSError:  # not Linux: asking where the library lies takes longer than all other imports
+        name = ctypes.util.find_library("m") or ctypes.util.find_library("msvcrt")
+        return ctypes.CDLL(name) if name else None
 
 
 def _single_precision(name: str, double: Callable, arity: int = 1) -> Callable:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import numpy as onp
 
 from d2lblocks.errors import NotRecordedError
 
-_ages = count()  # a node is always younger than its parents: age is a valid order for the walk back
+_clock = count(
+    1
+)  # stamps nodes and writes: a node is younger than its parents, so age is a valid order for the walk back
 
 
 class _State(threading.local):
@@ -28,40 +31,41 @@ state = _State()
 class Variable:
     """What the tape knows of an array: its numbers, and the node (with output number) that made it."""
 
-    __slots__ = ("_data", "_node", "_out", "_version")
+    __slots__ = ("_data", "_node", "_out", "_written_at")
     _data: onp.ndarray
     _node: Node | Leaf | None
     _out: int
-    _version: list[int] | None  # one cell per buffer, shared by views; counts the writes since somebody cared
+    _written_at: list[int] | None  # one cell per buffer, shared by views: when it was last written since somebody cared
 
     def _written(self) -> None:
-        if self._version is not None:
-            self._version[0] += 1
+        if self._written_at is not None:
+            self._written_at[0] = next(_clock)
 
     def _watch(self) -> list[int]:
-        if self._version is None:
-            self._version = [0]
-        return self._version
+        if self._written_at is None:
+            self._written_at = [0]
+        return self._written_at
 
 
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 
-    __slots__ = ("grad", "req", "fresh", "age")
+    __slots__ = ("grad", "req", "fresh", "private", "age")
 
-    def __init__(self, grad: onp.ndarray | None, req: str):
+    def __init__(self, grad: onp.ndarray, req: str, private: bool = True):
         self.grad = grad
         self.req = req
         self.fresh = False  # has a backward pass written here since the last update?
-        self.age = next(_ages)
+        self.private = private  # nobody has seen the buffer yet, so a rule may use it for its result
+        self.age = next(_clock)
 
-    def deposit(self, g: onp.ndarray) -> None:
+    def deposit(self, g: Any) -> None:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""
-        if self.grad is None or self.req == "null":
+        if self.req == "null":
             return
         if self.req == "add":
             onp.add(self.grad, g, self.grad, casting="unsafe")
-        else:
+        elif g is not self.grad:
             self.grad[...] = g
         self.fresh = True
 
@@ -69,23 +73,24 @@ class Leaf:
 class Node:
     """One recorded call: z = op(*args, **settings). Holds raw numbers, never the arrays that hold it: no loops."""
 
-    __slots__ = ("op", "args", "settings", "parents", "outs", "watched", "age")
+    __slots__ = ("op", "args", "settings", "parents", "outs", "count", "watched", "age")
 
-    def __init__(self, op: Any, args: Any, settings: dict, parents: list, outs: Any, watched: list):
+    def __init__(self, op: Any, args: Any, settings: dict, parents: Sequence, outs: Any, count: int, watched: Sequence):
         self.op = op
         self.args = args  # raw arrays and plain numbers
         self.settings = settings
         self.parents = parents  # per argument: (node, output number), or None if nobody wants its gradient
         self.outs = outs  # a raw array, or a tuple of them
-        self.watched = watched  # (version cell, count at recording) of everything a rule may read again
-        self.age = next(_ages)
+        self.count = count  # how many outputs the caller got
+        self.watched = watched  # the cells of everything that a rule may read again
+        self.age = next(_clock)
 
     def check_unchanged(self) -> None:
         """Refuse numbers that were overwritten after the recording: the gradient would be silently wrong."""
-        for cell, seen in self.watched:
-            if cell[0] != seen:
+        for cell in self.watched:
+            if cell[0] > self.age:
                 raise NotRecordedError(
-                    f"An array used by {self.op.name} was changed in place after it was recorded and before backward(), "
+                    f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
                     "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
                 )
 
@@ -103,29 +108,34 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     Rules compute with the recorded raw arrays. `lift(raw, node, output)`, if given, first turns these into arrays on
     the tape, and then the gradients can be differentiated again.
 
-    Returns ({node: {output: gradient}} of leaves and of the nodes in `keep`, the visited nodes).
+    Returns ({(node, output): gradient} of leaves and of the places in `keep`, the visited nodes).
     """
     order = reachable(heads)
     grads: dict = {}
     for y, g in zip(heads, seeds, strict=True):
-        _add(grads.setdefault(y._node, {}), y._out, g)
-    keep = set(keep)
+        _add(grads, (y._node, y._out), g)
+    kept = {place: grads.get(place) for place in keep}
     before = state.pulling, state.training
     state.pulling, state.training = True, train_mode
     try:
         for node in order:
-            incoming = grads.get(node) if node in keep else grads.pop(node, None)
-            if incoming is None:
-                continue
-            node.check_unchanged()
-            pulled = node.op.pullback(node, incoming, lift)
-            for parent, g in zip(node.parents, pulled, strict=True):
-                if parent is not None and g is not None:
-                    source, out = parent
-                    _add(grads.setdefault(source, {}), out, g)
+            if node.count == 1:
+                g = grads.pop((node, 0), None)
+                if g is None:
+                    continue
+                if kept and (node, 0) in kept:
+                    kept[node, 0] = g
+            else:
+                g = [grads.pop((node, k), None) for k in range(node.count)]
+                kept.update({(node, k): g[k] for k in range(node.count) if (node, k) in kept})
+                if not any(part is not None for part in g):
+                    continue
+            for place, part in zip(node.parents, node.op.pullback(node, g, grads, lift), strict=True):
+                if place is not None and part is not None:
+                    grads[place] = grads[place] + part if place in grads else part
     finally:
         state.pulling, state.training = before
-    return grads, order
+    return {**kept, **grads}, order
 
 
 def reachable(heads: Sequence) -> list[Node]:
@@ -141,11 +151,26 @@ def reachable(heads: Sequence) -> list[Node]:
                 "The graph of this array has already been walked by backward() and was freed. If you want to "
                 "differentiate the same graph twice, you need to pass retain_graph=True to backward."
             )
+        node.check_unchanged()  # here, so that an error leaves every gradient as it was
         seen.add(node)
-        stack.extend(parent[0] for parent in node.parents if parent is not None)
-    return sorted(seen, key=lambda node: node.age, reverse=True)
+        for place in node.parents:
+            if place is not None:
+                stack.append(place[0])
+    return sorted(seen, key=attrgetter("age"), reverse=True)
 
 
-def _add(slots: dict, out: int, g: Any) -> None:
-    """Add g to what has come in for this output. Never in place: a rule may have handed the same array to two."""
-    slots[out] = slots[out] + g if out in slots else g
+def _add(grads: dict, place: tuple, g: Any) -> None:
+    """Add g to what has come in for this place. Never in place: a rule may have handed the same array to two."""
+    grads[place] = grads[place] + g if place in grads else g
+
+
+def buffers(parents: Sequence, grads: dict) -> list:
+    """Return, per argument, where its gradient may be written: a leaf's own buffer, True for anywhere, None for unwanted."""
+    return [
+        None
+        if place is None
+        else place[0].grad
+        if type(place[0]) is Leaf and place[0].private and place[0].req == "write" and place not in grads
+        else True
+        for place in parents
+    ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from d2lblocks import io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, MXNetError, kind_of, warn
 from d2lblocks.gluon.hooks import HookHandle
 from d2lblocks.gluon.located import Located
 from d2lblocks.gluon.naming import NameScope, current_scope
@@ -30,7 +29,11 @@ class Resolution(NamedTuple):
     input_shape: tuple
 
 
-_RESERVED = ("name", "prefix", "params", "collect_params", "forward", "initialize", "save_parameters", "name_scope")
+_RESERVED = frozenset(
+    "name prefix params name_scope collect_params initialize forward hybrid_forward infer_shape apply cast hybridize summary "
+    "register_child register_forward_hook register_forward_pre_hook save_parameters load_parameters add "
+    "_prefix _params _scope _children _reg_params".split()
+)
 
 
 class Block(Rich):
@@ -39,7 +42,11 @@ class Block(Rich):
     _children: dict[str, Block]
     _reg_params: dict[str, Parameter]
 
-    def __init__(self, prefix: str | None = None, params: ParameterDict | None = None):
+    def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
+        if not isinstance(prefix, str | None):
+            raise ArrayTypeError(f"{type(self).__name__}: prefix must be text such as 'mlp_', got {kind_of(prefix)}.")
         if params is not None and not isinstance(params, ParameterDict):
             cure = " Write params=block.params." if isinstance(params, Block) else ""
             raise ArrayTypeError(f"params must be a ParameterDict, got {type(params).__name__}.{cure}")
@@ -68,10 +75,16 @@ class Block(Rich):
         """Return the instance's dict, or say that super().__init__() was forgotten."""
         if "_children" not in self.__dict__:
             raise BlockNotReady(
-                f"{type(self).__name__}.__init__ did not call super().__init__() first, so the block has no attribute "
-                "'_children'. Make `super().__init__(**kwargs)` its first line."
+                f"{type(self).__name__}.__init__ did not call super().__init__() first. Make `super().__init__(**kwargs)` its "
+                "first line, with parentheses."
             )
         return self.__dict__
+
+    def __getattr__(self, name: str) -> Any:
+        """Asked only for what is missing: without super().__init__() that is everything."""
+        if not name.startswith("__"):
+            self._initialized()
+        return object.__getattribute__(self, name)
 
     # ---------------------------------------------------------------------------------------- attributes
 
@@ -79,14 +92,14 @@ class Block(Rich):
         is_block, is_parameter = isinstance(value, Block), isinstance(value, Parameter)
         if is_block or is_parameter:
             self._initialized()
-        if name in _RESERVED and not callable(value):
+        if name in _RESERVED and (is_block or is_parameter or not callable(value)):
             raise AttributeError(f"The name {name!r} is reserved by Block; call the attribute of {type(self).__name__} "
                                  "something else.")  # fmt: skip
         old = self.__dict__.get(name)
         if isinstance(old, Parameter) and not is_parameter:
             raise ArrayTypeError(
-                f"{type(self).__name__}.{name} is the Parameter {old.name}, which cannot become a "
-                f"{type(value).__name__}. Write {name}.set_data(...) to change its numbers."
+                f"{type(self).__name__}.{name} is the Parameter {old.name} and stays one, got {kind_of(value)}. "
+                f"Write {name}.set_data(...) to change its numbers."
             )
         if isinstance(old, Parameter) and is_parameter and old is not value:
             raise MismatchError(
@@ -94,7 +107,12 @@ class Block(Rich):
                 "blocks, please set 'params' at Block construction instead."
             )
         if isinstance(old, Block) and not is_block and value is not None:
-            raise ArrayTypeError(f"Changing attribute type for {name} from {type(old)} to {type(value)}is not allowed.")
+            raise ArrayTypeError(
+                f"Changing attribute type for {name} from {type(old).__name__} to {kind_of(value)} is not allowed: a child is "
+                f"replaced by another block, or removed by `del net.{name}`."
+            )
+        if isinstance(old, Block) and value is None:
+            self._children.pop(name, None)
         if is_block:
             self.register_child(value, name)
         elif is_parameter:
@@ -102,6 +120,7 @@ class Block(Rich):
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
+        self._initialized()
         self._children.pop(name, None)
         self._reg_params.pop(name, None)
         object.__delattr__(self, name)
@@ -109,7 +128,7 @@ class Block(Rich):
     def register_child(self, block: Block, name: str | None = None) -> None:
         """Make `block` a child: its parameters belong to this block. The name defaults to its number."""
         if not isinstance(block, Block):
-            raise ArrayTypeError(f"A child must be a Block, got {block!r} ({type(block).__name__}).")
+            raise ArrayTypeError(f"A child must be a Block, got {block!r} ({kind_of(block)}).")
         if any(inner is self for inner in _walk(block)):
             raise ArgumentError(
                 f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree."
@@ -150,13 +169,11 @@ class Block(Rich):
         for block in _walk(self):
             children = {id(child) for child in block._children.values()}
             for name, value in block.__dict__.items():
-                held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-                if not name.startswith("_") and any(isinstance(v, Block) and id(v) not in children for v in held):
-                    warnings.warn(
+                if name != "_children" and any(id(inner) not in children for inner in _held(value)):
+                    warn(
                         f'"{type(block).__name__}.{name}" is an unregistered container with Blocks. Note that Blocks '
                         "inside the list, tuple or dict will not be registered automatically. Make sure to register "
-                        "them using register_child() or switching to nn.Sequential/nn.HybridSequential instead. ",
-                        stacklevel=4,
+                        "them using register_child() or switching to nn.Sequential/nn.HybridSequential instead."
                     )
 
     def _collect_params_with_prefix(self, prefix: str = "") -> dict[str, Parameter]:
@@ -193,11 +210,7 @@ class Block(Rich):
     # ---------------------------------------------------------------------------------------- calling
 
     def __call__(self, *args: Any) -> Any:
-        try:
-            pre_hooks, hooks = self._forward_pre_hooks, self._forward_hooks
-        except AttributeError:
-            self._initialized()
-            raise
+        pre_hooks, hooks = self._forward_pre_hooks, self._forward_hooks
         if pre_hooks:
             for hook in list(pre_hooks.values()):
                 hook(self, args)
@@ -207,8 +220,8 @@ class Block(Rich):
             if problem.trail[-1] is not self:
                 problem.trail.append(self)
             raise
-        if out is None:
-            warnings.warn(f"{type(self).__name__}.forward returned None; end it with `return ...`.", stacklevel=2)
+        if out is None and getattr(self, "is_layer", True):
+            warn(f"{type(self).__name__}.forward returned None; end it with `return ...`.")
         if hooks:
             for hook in list(hooks.values()):
                 hook(self, args, out)
@@ -238,9 +251,8 @@ class Block(Rich):
         saved = {id(p) for p in found.values()}
         lost = [p.name for p in self.collect_params().values() if id(p) not in saved]
         if lost:
-            warnings.warn(
-                f"{', '.join(lost)} is trained but not saved: assign it to an attribute, self.w = self.params.get('w').",
-                stacklevel=2,
+            warn(
+                f"{', '.join(lost)} is trained but not saved: assign it to an attribute, self.w = self.params.get('w')."
             )
         if deduplicate:  # one entry per parameter, at the place of its first name, under the last of its names
             last = {id(p): name for name, p in found.items()}
@@ -273,13 +285,21 @@ class Block(Rich):
         assign(plan, ctx, dtype_source if cast_dtype else "current")
 
 
-class BlockNotReady(AttributeError, RuntimeError):
+class BlockNotReady(AttributeError, MXNetError):
     """A block used before its super().__init__() ran."""
 
 
 def _full_names(block: Block, arrays: dict) -> bool:
     params = block.collect_params()
     return any(name in params for name in arrays)
+
+
+def _held(value: Any) -> list[Block]:
+    """Return the blocks in a list, tuple, set or dict, and in those inside it."""
+    if not isinstance(value, dict | list | tuple | set):
+        return []
+    parts = value.values() if isinstance(value, dict) else value
+    return [inner for part in parts for inner in ([part] if isinstance(part, Block) else _held(part))]
 
 
 def _walk(block: Block) -> list[Block]:

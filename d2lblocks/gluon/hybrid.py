@@ -5,10 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as onp
-
 from d2lblocks import np, npx
-from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, kind_of
 from d2lblocks.gluon.block import Block, Resolution
 from d2lblocks.gluon.located import InputTypeError
 from d2lblocks.gluon.parameter import Parameter
@@ -21,17 +19,15 @@ class HybridBlock(Block):
     """A block whose `hybrid_forward` is given its own parameters as arrays, so it never asks for data()."""
 
     def __init__(self, prefix: str | None = None, params: Any = None, **unknown: Any):
-        if unknown:
-            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
-        super().__init__(prefix, params)
+        super().__init__(prefix, params, **unknown)
         self.__dict__["_active"] = False
 
     def register_child(self, block: Block, name: str | None = None) -> None:
         """Make a hybrid block a child."""
         if not isinstance(block, HybridBlock):
             raise NotHybrid(
-                f"Children of HybridBlock must also be HybridBlock, but {block!r} has type {type(block)}. "
-                "If you are using Sequential, please try HybridSequential instead."
+                f"Children of HybridBlock must also be HybridBlock, but {_name(block)} is none. If you are using Sequential, "
+                "please try HybridSequential instead; a plain Block can stand in nn.Sequential."
             )
         super().register_child(block, name)
 
@@ -75,25 +71,30 @@ class HybridBlock(Block):
         if p._pending is None:
             return p.data()
         waiting = [q for q in self._reg_params.values() if q._pending is not None]
-        before = [q.shape for q in waiting]
-        self.infer_shape(*args)
-        for q, old in zip(waiting, before, strict=True):
-            for dim, n in enumerate(q.shape or ()):
-                was = -1 if old is None else old[dim]
-                if was != n:
-                    self._resolutions.append(Resolution(self.name, q.name, dim, was, n, args[0].shape))
-            q.finish()
+        before = [(q.shape, q._pending) for q in waiting]
+        known = len(self._resolutions)
+        try:
+            self.infer_shape(*args)
+            for q, (old, _) in zip(waiting, before, strict=True):
+                for dim, n in enumerate(q.shape or ()):
+                    was = -1 if old is None else old[dim]
+                    if was != n:
+                        self._resolutions.append(Resolution(self.name, q.name, dim, was, n, args[0].shape))
+                q.finish()
+        except BaseException:  # an input that does not fit, or Ctrl-C: the next batch tells the shapes
+            del self._resolutions[known:]
+            for q, (shape, pending) in zip(waiting, before, strict=True):
+                q.wait_again(shape, pending)
+            raise
         return p.data()
 
     def _refuse(self, x: Any) -> None:
         if x is None:
             raise InputTypeError(self, "the input is None; did a forward before this layer end without `return`? "
                                        "Expected an array made by np.array(...).")  # fmt: skip
-        kind = "numpy.ndarray" if isinstance(x, onp.ndarray) else type(x).__name__
         raise InputTypeError(
             self,
-            f"the input is a {kind}, expected an array of d2lblocks. In HybridBlock, there must be one NDArray or one "
-            "Symbol in the input. Please check the type of the args. Write np.array(x).",
+            f"the input is a {kind_of(x)}, expected an array of d2lblocks. Write np.array(x).",
         )
 
     def export(self, path: str, epoch: int = 0, remove_amp_cast: bool = True) -> None:
@@ -102,6 +103,10 @@ class HybridBlock(Block):
             "Please first call block.hybridize() and then run forward with this block at least once before calling "
             f"export. d2lblocks writes no symbol files; save the numbers of {self.name} by save_parameters({path!r})."
         )
+
+
+def _name(block: Any) -> str:
+    return f"{block.name} ({type(block).__name__})" if isinstance(block, Block) else kind_of(block)
 
 
 class NotHybrid(ArgumentError, ArrayTypeError):

@@ -19,8 +19,9 @@ class Located(Exception):
         blocks = self.trail[::-1]
         path = "net"
         for outer, inner in zip(blocks, blocks[1:], strict=False):
-            key = next((k for k, child in outer._children.items() if child is inner), type(inner).__name__)
-            path += f"[{key}]" if key.isdigit() else f".{key}"
+            keys = [k for k, child in outer._children.items() if child is inner] or [type(inner).__name__]
+            key = " or ".join(keys)  # a shared block stands at several places
+            path += f"[{key}]" if keys[0].isdigit() else f".{key}"
         return f"{path} ({type(self.trail[0]).__name__}): {self.text}"
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from d2lblocks.errors import ArgumentError
+from d2lblocks.errors import ArgumentError, kind_of
 from d2lblocks.gluon.hybrid import HybridBlock
+from d2lblocks.gluon.located import InputError, InputTypeError
+from d2lblocks.np.ndarray import ndarray
+from d2lblocks.npx.loss import check_labels
 
 
 class Loss(HybridBlock):
@@ -27,11 +30,16 @@ class Loss(HybridBlock):
         axes = tuple(i for i in range(loss.ndim) if i != self._batch_axis % max(loss.ndim, 1))
         return loss.mean(axis=axes) if axes else loss
 
+    def _check_label(self, label: Any) -> None:
+        if not isinstance(label, ndarray):
+            raise InputTypeError(self, f"the label is a {kind_of(label)}, expected an array. Write np.array(label).")
+
     def _alike(self, label: Any, pred: Any) -> Any:
         """Return the label in the shape of the prediction."""
+        self._check_label(label)
         if label.shape == pred.shape:
             return label
-        if label.size != pred.size:
+        if [n for n in label.shape if n != 1] != [n for n in pred.shape if n != 1]:
             raise ArgumentError(
                 f"{type(self).__name__}: label of shape {label.shape} does not fit the prediction of shape {pred.shape}."
             )
@@ -85,20 +93,27 @@ class SoftmaxCrossEntropyLoss(Loss):
         self._axis, self._sparse_label, self._from_logits = axis, sparse_label, from_logits
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
+        if not -pred.ndim <= self._axis < pred.ndim:
+            raise InputError(self, f"expects scores with classes on axis {self._axis}, got shape {pred.shape}.")
         last = self._axis % pred.ndim == pred.ndim - 1
+        if self._sparse_label:
+            label = self._classes(label, pred)
         if self._sparse_label and last and not self._from_logits:
-            return self._finished(F.npx.softmax_cross_entropy(pred, self._classes(label, pred)), sample_weight)
+            return self._finished(F.npx.softmax_cross_entropy(pred, label), sample_weight)
         scores = pred if self._from_logits else F.npx.log_softmax(pred, axis=self._axis)
         if self._sparse_label:
+            check_labels(label, pred.shape[self._axis])
             return self._finished(-F.npx.pick(scores, label, axis=self._axis), sample_weight)
         return self._finished(-(scores * self._alike(label, pred)).sum(axis=self._axis), sample_weight)
 
     def _classes(self, label: Any, pred: Any) -> Any:
-        """Return the labels in the shape of the scores without their last axis."""
-        shape = pred.shape[:-1]
+        """Return the labels in the shape of the scores without the axis of the classes."""
+        self._check_label(label)
+        axis = self._axis % pred.ndim
+        shape = pred.shape[:axis] + pred.shape[axis + 1 :]
         if label.shape == shape:
             return label
-        if label.shape != (*shape, 1):
+        if label.shape != (*pred.shape[:axis], 1, *pred.shape[axis + 1 :]):
             raise ArgumentError(
                 f"{type(self).__name__}: labels of shape {label.shape} do not fit scores of shape {pred.shape}; expected "
                 f"{shape}, class numbers."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from typing import Any
 
 from d2lblocks import io, optimizer
-from d2lblocks.errors import ArgumentError, MXNetError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.np.ndarray import wrap
 
@@ -29,10 +30,12 @@ class Trainer:
         if isinstance(params, dict | ParameterDict):
             params = list(params.values())
         if not isinstance(params, list | tuple):
-            raise ArgumentError(f"First argument must be a list or dict of Parameters, got {type(params)}.")
+            raise ArgumentError(
+                f"First argument must be a list or dict of Parameters, got {kind_of(params)}; write net.collect_params()."
+            )
         for p in params:
             if not isinstance(p, Parameter):
-                raise ArgumentError(f"First argument must be a list or dict of Parameters, got list of {type(p)}.")
+                raise ArgumentError(f"First argument must be a list or dict of Parameters, got list of {kind_of(p)}.")
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
         self._states: dict[int, Any] = {}
@@ -60,7 +63,11 @@ class Trainer:
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int | float) or batch_size <= 0:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Real):
+            raise ArrayTypeError(
+                f"Trainer.step: batch_size must be a number, got {batch_size!r} ({kind_of(batch_size)})."
+            )
+        if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
         live = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
         nodes = [p.data()._node for _, p in live]
@@ -112,6 +119,8 @@ class Trainer:
 
 
 def _optimizer(given: Any, arguments: dict | None, params: dict) -> Any:
+    if not isinstance(arguments, dict | None):
+        raise ArrayTypeError(f"optimizer_params is a dict such as {{'learning_rate': 0.1}}, got {kind_of(arguments)}.")
     made = optimizer.create(given, **(arguments or {}))
     made.param_dict = params
     return made

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError
+from d2lblocks.errors import ArgumentError, warn
 from d2lblocks.gluon.hooks import HookHandle as HookHandle
 from d2lblocks.np.creation import array
 from d2lblocks.np.ndarray import ndarray
@@ -45,7 +44,7 @@ def clip_global_norm(arrays: list[ndarray], max_norm: float, check_isfinite: boo
         raise ArgumentError("clip_global_norm needs at least one array.")
     norm = math.sqrt(sum(float(onp.square(x._data, dtype=onp.float64).sum()) for x in arrays))
     if check_isfinite and not math.isfinite(norm):
-        warnings.warn("nan or inf is detected. Clipping results will be undefined.", stacklevel=2)
+        warn("nan or inf is detected. Clipping results will be undefined.")
     scale = max_norm / (norm + 1e-8)
     if scale < 1:
         for x in arrays:

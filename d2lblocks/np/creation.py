@@ -10,8 +10,10 @@ import numpy as onp
 from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.indexing import raw_value
 from d2lblocks.np.moves import broadcast_to
 from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.op import composed
 from d2lblocks.tape import Variable, state
 
 
@@ -40,9 +42,11 @@ def _allocated(make: Any, shape: Any, dtype: Any, order: str) -> onp.ndarray:
     if order != "C":
         raise NotImplementedError(f"order={order!r} is not implemented; only 'C'.")
     sizes, kind = _shape(shape), as_dtype(dtype)
+    if len(sizes) > 64:
+        raise ArgumentError(f"An array has at most 64 axes, got {len(sizes)}.")
     count = 1
     for n in sizes:
-        count *= n
+        count *= max(n, 1)
     try:
         return make(sizes, kind)
     except (MemoryError, ValueError):
@@ -64,9 +68,11 @@ def array(object: Any, dtype: Any = None, ctx: Context | None = None, device: Co
     else:
         raw = _from_python(object)
         dtype = as_dtype(dtype)
-    kind = raw.dtype if dtype is None else onp.dtype(dtype)
+    kind = raw.dtype if dtype is None else as_dtype(dtype)
     if raw.dtype.kind in "OUSc" or raw.dtype.kind not in "fiub":
-        raise ArrayTypeError(f"np.array makes arrays of numbers, got {raw.dtype} data such as {raw.reshape(-1)[:1]}.")
+        raise ArrayTypeError(
+            f"np.array makes arrays of numbers, got {_named(raw.dtype)} such as {raw.reshape(-1)[:1]}."
+        )
     return _made(raw.astype(as_dtype(kind)), ctx or device)
 
 
@@ -79,9 +85,16 @@ def _from_python(object: Any) -> onp.ndarray:
     except ValueError:
         raise RaggedError(f"np.array: the rows of {_short(object)} have different lengths.") from None
     if raw.dtype == object_dtype or raw.dtype.kind in "USc":
-        bad = next((v for v in _leaves(object) if not isinstance(v, numbers.Real)), object)
+        wrong = [v for v in _leaves(object) if not isinstance(v, numbers.Real)]
+        if not wrong:
+            return onp.asarray(object, onp.float64)  # whole numbers beyond 64 bits
+        bad = wrong[0]
         raise ArrayTypeError(f"np.array makes arrays of numbers, got {bad!r} ({type(bad).__name__}).")
     return raw
+
+
+def _named(kind: onp.dtype) -> str:
+    return {"U": "text", "S": "bytes", "O": "objects"}.get(kind.kind, str(kind))
 
 
 def _unwrapped(part: Any) -> Any:
@@ -99,7 +112,7 @@ def _leaves(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) < 60 else text[:57] + "..."
 
 
@@ -125,29 +138,32 @@ def empty(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None =
     return _made(_allocated(onp.empty, shape, dtype, order), ctx)
 
 
+@composed
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
     """Return an array filled with one value; bool stays bool, other Python numbers become float32."""
-    if isinstance(fill_value, ndarray):
-        if fill_value._node is not None and state.recording and out is None:
-            return broadcast_to(fill_value.astype(as_dtype(dtype or fill_value.dtype), copy=False), shape=_shape(shape))
-        fill_value = fill_value._data
+    if isinstance(fill_value, ndarray) and fill_value._node is not None and state.recording and out is None:
+        return broadcast_to(fill_value.astype(as_dtype(dtype or fill_value.dtype), copy=False), shape=_shape(shape))
     if dtype is None:
         dtype = getattr(fill_value, "dtype", bool if isinstance(fill_value, bool) else None)
+    fill_value = raw_value(fill_value)
     made = _made(_allocated(onp.empty, shape, dtype, order), ctx)
     made._data[...] = fill_value
     return made if out is None else made.copyto(out)
 
 
+@composed
 def zeros_like(a: ndarray, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
     """Return zeros of the shape and dtype of a."""
     return full_like(a, 0, dtype, order, ctx, out)
 
 
+@composed
 def ones_like(a: ndarray, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
     """Return ones of the shape and dtype of a."""
     return full_like(a, 1, dtype, order, ctx, out)
 
 
+@composed
 def full_like(
     a: ndarray, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None
 ) -> Any:
@@ -155,6 +171,7 @@ def full_like(
     return full(a.shape, fill_value, a.dtype if dtype is None else dtype, order, ctx, out)
 
 
+@composed
 def empty_like(
     prototype: ndarray, dtype: Any = None, order: str = "C", subok: bool = False, shape: Any = None
 ) -> ndarray:
@@ -162,26 +179,31 @@ def empty_like(
     return empty(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
 
 
+@composed
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, ctx: Context | None = None) -> ndarray:
     """Return start, start + step, ... below stop; float32 unless told otherwise."""
     bounds = [v.item() if isinstance(v, Variable) else v for v in (start, stop, step)]
     if stop is None:
         bounds[:2] = 0, bounds[0]
+    if not all(isinstance(v, numbers.Real) for v in bounds):
+        raise ArrayTypeError(f"arange takes numbers, got start {bounds[0]!r}, stop {bounds[1]!r}, step {bounds[2]!r}.")
     if not bounds[2]:
         raise ArgumentError("arange needs a step that is not 0.")
     return _made(onp.arange(*bounds).astype(as_dtype(dtype)), ctx)
 
 
+@composed
 def linspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0,
     ctx: Context | None = None,
 ) -> Any:  # fmt: skip
     """Return `num` evenly spaced numbers from start to stop."""
-    raw, step = onp.linspace(float(start), float(stop), num, endpoint, retstep=True, axis=axis)
+    raw, step = onp.linspace(float(start), float(stop), _shape(num)[0], endpoint, retstep=True, axis=axis)
     made = _made(raw.astype(as_dtype(dtype)), ctx)
     return (made, float(step)) if retstep else made
 
 
+@composed
 def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None, axis: int = 0,
     ctx: Context | None = None,
@@ -190,6 +212,7 @@ def logspace(
     return _made(onp.logspace(float(start), float(stop), num, endpoint, base, axis=axis).astype(as_dtype(dtype)), ctx)
 
 
+@composed
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, ctx: Context | None = None) -> ndarray:
     """Return a matrix with ones on the k-th diagonal."""
     sizes = _shape((N, N if M is None else M))
@@ -201,11 +224,13 @@ def identity(n: int, dtype: Any = None, ctx: Context | None = None) -> ndarray:
     return eye(n, dtype=dtype, ctx=ctx)
 
 
+@composed
 def indices(dimensions: Any, dtype: Any = "int32", ctx: Context | None = None) -> ndarray:
     """Return the grid of positions: one array of row numbers, one of column numbers, ..."""
     return _made(onp.indices(_shape(dimensions)).astype(as_dtype(dtype)), ctx)
 
 
+@composed
 def meshgrid(*xi: ndarray, indexing: str = "xy", sparse: bool = False, copy: bool = True) -> list[ndarray]:
     """Return coordinate matrices of coordinate vectors."""
     if indexing not in ("xy", "ij"):
@@ -220,6 +245,7 @@ def meshgrid(*xi: ndarray, indexing: str = "xy", sparse: bool = False, copy: boo
     return grids if sparse else [broadcast_to(g, shape=tuple(sizes)) for g in grids]
 
 
+@composed
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> ndarray:
     """Return a matrix with ones on and below the k-th diagonal."""
     return wrap(onp.tri(N, M, k, as_dtype(dtype)))

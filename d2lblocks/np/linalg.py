@@ -16,12 +16,13 @@ from d2lblocks.np.products import matmul, outer
 from d2lblocks.np.reduce import length
 from d2lblocks.np.reduce import max as max_
 from d2lblocks.np.reduce import min as min_
-from d2lblocks.op import op
+from d2lblocks.op import composed, op
 
 cond, lstsq = official(onp.linalg.cond), official(onp.linalg.lstsq)
 matrix_rank, qr = official(onp.linalg.matrix_rank), official(onp.linalg.qr)
 
 
+@composed
 def norm(x, ord=None, axis=None, keepdims=False):
     """Return the length of x: by default the root of the sum of squares of all entries."""
     x = x if x.dtype.kind == "f" else x.astype("float32")
@@ -96,11 +97,13 @@ def _(g, z, a, b):
     return solve(swapaxes(a, -1, -2), g)
 
 
+@composed
 def multi_dot(arrays: Any) -> Any:
     """Return the product of the matrices, from the left to the right."""
     return functools.reduce(matmul, arrays)
 
 
+@composed
 def matrix_power(a: Any, n: int) -> Any:
     """Return a a ... a, n times; of the inverse if n is negative."""
     if not isinstance(n, int):
@@ -110,6 +113,7 @@ def matrix_power(a: Any, n: int) -> Any:
     return multi_dot([a if n > 0 else inv(a)] * abs(n))
 
 
+@composed
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """Return the inverse of a, read as a matrix from its last axes to its first `ind` ones."""
     if ind < 1:
@@ -118,6 +122,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     return inv(a.reshape((n, -1))).reshape((*a.shape[ind:], *a.shape[:ind]))
 
 
+@composed
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """Return x with a x = b, a read as a matrix whose rows are the axes of b; `axes` of a are moved to the end first."""
     if axes is not None:
@@ -221,11 +226,13 @@ def _(g, z, a):
     return g[1].reshape((*z[1].shape, 1, 1)) * _transposed(inv(a))
 
 
+@composed
 def eigvals(a):
     """Return the eigenvalues of a square matrix."""
     return eig(a)[0]
 
 
+@composed
 def eigvalsh(a, UPLO="L"):
     """Return the eigenvalues of a symmetric matrix, of which one triangle is read."""
     return eigh(a, UPLO=UPLO)[0]

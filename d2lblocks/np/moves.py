@@ -7,7 +7,8 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
-from d2lblocks.op import discrete, fit, op
+from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.op import composed, discrete, fit, op
 
 # Gluon's shape functions copy; views would let a write to the result change the argument behind the tape's back.
 
@@ -31,9 +32,8 @@ def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
 @op
 def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
-    if dtype is None and a.dtype.kind in "iu":
-        dtype = a.dtype
-    cut = dtype is not None and a.dtype.kind == "f" and onp.dtype(dtype).kind != "f"  # cut the sum, not every entry
+    dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
+    cut = dtype is not None and a.dtype.kind == "f" and dtype.kind != "f"  # cut the sum, not every entry
     total = onp.add.reduce(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
     return total.astype(dtype) if cut else total
 
@@ -103,6 +103,7 @@ def _(g, z, a, axes=None):
     return transpose(g, axes=None if axes is None else tuple(onp.argsort(_axes(axes, a.ndim))))
 
 
+@composed
 def swapaxes(a, axis1, axis2):
     """Exchange two axes."""
     axes = list(range(a.ndim))
@@ -111,6 +112,7 @@ def swapaxes(a, axis1, axis2):
     return transpose(a, axes=tuple(axes))
 
 
+@composed
 def moveaxis(a, source, destination):
     """Move axes to new places; the others keep their order."""
     sources, places = _axes(source, a.ndim), _axes(destination, a.ndim)
@@ -149,6 +151,9 @@ def _(g, z, a, shift, axis=None):
 def get(a, *, key):
     """a[key]: any NumPy index of raw arrays, integers and slices."""
     return onp.array(a[key])
+
+
+get.title = "x[...]"
 
 
 @get.vjp("a")
@@ -211,6 +216,7 @@ def _(g, z, a, repeats, axis=None):
     return scatter(g, key=(*front, places), shape=a.shape)
 
 
+@composed
 def tile(A, reps):
     """Lay out copies of A, reps times along each axis."""
     reps = (reps,) if isinstance(reps, int) else tuple(reps)
@@ -246,6 +252,7 @@ def _(g, z, m, k=0):
     return triu(g, k=k)
 
 
+@composed
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """Return the entries a[..., i, i + offset, ...]."""
     moved = moveaxis(a, (axis1, axis2), (-2, -1))
@@ -254,11 +261,13 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     return get(moved, key=(..., i - min(offset, 0), i + max(offset, 0)))
 
 
+@composed
 def trace(a, offset=0, axis1=0, axis2=1, out=None):
     """Return the sum of the diagonal."""
     return diagonal(a, offset, axis1, axis2).sum(axis=-1, out=out)
 
 
+@composed
 def diag(array, k=0):
     """Return the k-th diagonal of a matrix, or the matrix with this diagonal."""
     if array.ndim == 2:
@@ -270,6 +279,7 @@ def diag(array, k=0):
     return scatter(array, key=(i - min(k, 0), i + max(k, 0)), shape=(n, n))
 
 
+@composed
 def diagflat(array, k=0):
     """Return a matrix with the flattened array on its k-th diagonal."""
     return diag(array.reshape(-1), k)
@@ -288,17 +298,21 @@ def join(*arrays, axis=0):
     return onp.concatenate(arrays, axis)
 
 
+join.title = "concatenate"
+
+
 @join.vjps
 def _(g, z, wanted, *arrays, axis=0):
     axis = _axes(axis, g.ndim)[0]
     ends = onp.cumsum([a.shape[axis] for a in arrays])
     front = (slice(None),) * axis
     return [
-        get(g, key=(*front, slice(int(end) - a.shape[axis], int(end)))) if want else None
+        get(g, key=(*front, slice(int(end) - a.shape[axis], int(end)))) if want is not None else None
         for a, end, want in zip(arrays, ends, wanted, strict=True)
     ]
 
 
+@composed
 def concatenate(seq, axis=0, out=None):
     """Put arrays one after the other along `axis` (None: flattened)."""
     if axis is None:
@@ -308,6 +322,7 @@ def concatenate(seq, axis=0, out=None):
     return join(*seq, axis=axis) if out is None else join(*seq, axis=axis, out=out)
 
 
+@composed
 def stack(arrays, axis=0, out=None):
     """Put arrays of one shape side by side along a new axis."""
     shapes = {a.shape for a in arrays}
@@ -318,8 +333,10 @@ def stack(arrays, axis=0, out=None):
     return concatenate([expand_dims(a, axis=axis) for a in arrays], axis, out)
 
 
+@composed
 def split(ary, indices_or_sections, axis=0):
     """Cut into equal sections, or at the given places, along `axis`; gives a list."""
+    axis = _axes(axis, ary.ndim)[0]
     n = ary.shape[axis]
     if isinstance(indices_or_sections, int):
         if indices_or_sections < 1 or n % indices_or_sections:
@@ -334,10 +351,13 @@ def split(ary, indices_or_sections, axis=0):
     return [get(ary, key=(*front, slice(a, b))) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
 
 
+@composed
 def array_split(ary, indices_or_sections, axis=0):
     """Cut into sections along `axis`; the first ones are one longer where it does not come out even."""
     if not isinstance(indices_or_sections, int):
         return split(ary, indices_or_sections, axis)
+    if indices_or_sections < 1:
+        raise ArgumentError(f"array_split: the number of sections must be at least 1, got {indices_or_sections}.")
     size, extra = divmod(ary.shape[axis], indices_or_sections)
     sizes = [size + 1] * extra + [size] * (indices_or_sections - extra)
     return split(ary, list(onp.cumsum(sizes)[:-1]), axis)
@@ -371,3 +391,6 @@ def _(g, z, x, pad_width, mode="constant", constant_values=0, reflect_type="even
 def nonzero_places(a):
     """Return the places of the entries that are not 0, one array per axis."""
     return tuple(onp.nonzero(onp.atleast_1d(a)))
+
+
+nonzero_places.title = "nonzero"

@@ -15,7 +15,7 @@ from d2lblocks.np import moves as M
 from d2lblocks.np import products as L
 from d2lblocks.np import reduce as R
 from d2lblocks.np.dtypes import as_dtype, cast, copied
-from d2lblocks.np.indexing import explain_key, raw_key
+from d2lblocks.np.indexing import explain_key, part_of, raw_key, raw_value
 from d2lblocks.np.official import call, counterpart, on_copies
 from d2lblocks.np.text import array_text, formatted
 from d2lblocks.op import OPS, Op, explain, plain, refuse_recorded
@@ -31,7 +31,7 @@ def wrap(raw: Any) -> ndarray:
     x._data = raw if type(raw) is onp.ndarray else onp.asarray(raw)
     x._node = None
     x._out = 0
-    x._version = None
+    x._written_at = None
     x._ctx = None
     return x
 
@@ -73,7 +73,10 @@ class ndarray(Variable, Rich):
     def grad(self) -> ndarray | None:
         """The gradient buffer, None before attach_grad(); backward() writes into it."""
         node = self._node
-        return wrap(node.grad) if type(node) is Leaf and node.grad is not None else None
+        if type(node) is not Leaf:
+            return None
+        node.private = False  # from here on somebody may hold the buffer or compute with it
+        return wrap(node.grad)
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
         """Make this array a leaf: gradients flow here. On an intermediate result this cuts the graph."""
@@ -87,7 +90,7 @@ class ndarray(Variable, Rich):
     def detach(self) -> ndarray:
         """Return the same numbers, off the tape."""
         alias = wrap(self._data)
-        alias._version, alias._ctx = self._watch(), self._ctx
+        alias._written_at, alias._ctx = self._watch(), self._ctx
         return alias
 
     def backward(self, out_grad: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -125,7 +128,7 @@ class ndarray(Variable, Rich):
     def __bool__(self) -> bool:
         if self._data.size != 1:
             raise ArgumentError(
-                "The truth value of an ndarray with multiple elements is ambiguous."
+                f"The truth value of an ndarray with multiple elements is ambiguous {self.shape}; ask x.any() or x.all()."
                 if self._data.size
                 else "The truth value of an empty array is ambiguous; ask x.size > 0."
             )
@@ -160,7 +163,7 @@ class ndarray(Variable, Rich):
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> ndarray:
-        return _rebuild(self._data.copy(), self._node.req if type(self._node) is Leaf else None)
+        return _rebuild(self._data.copy("K"), self._node.req if type(self._node) is Leaf else None)
 
     # ---------------------------------------------------------------------------------------- entries
 
@@ -169,17 +172,12 @@ class ndarray(Variable, Rich):
         if state.recording and self._node is not None:
             return M.get(self, key=raw)
         try:
-            if not M.is_basic(raw):
-                return wrap(onp.array(data[raw]))
-            view = data[
-                (*raw, ...) if type(raw) is tuple and ... not in raw else (raw, ...) if type(raw) is int else raw
-            ]
+            found, is_window = part_of(data, raw)
         except (IndexError, ValueError, TypeError) as problem:
-            raise explain_key(problem, data, key) from None
-        if not view.flags.c_contiguous:
-            return wrap(view.copy())
-        part = wrap(view)  # contiguous parts are windows: writing into them writes here, so they share the counter
-        part._version = self._watch()
+            raise explain_key(problem, data) from None
+        part = wrap(found)
+        if is_window:  # writing into it writes here, so they share the cell
+            part._written_at = self._watch()
         return part
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -198,9 +196,9 @@ class ndarray(Variable, Rich):
             value = value._data
             value = value.reshape(()) if value.size == 1 else value  # fills any place, a single entry too
         try:
-            data[raw] = value
-        except (IndexError, ValueError, TypeError) as problem:
-            raise explain_key(problem, data, key) from None
+            data[raw] = raw_value(value)
+        except (IndexError, ValueError, TypeError, OverflowError) as problem:
+            raise explain_key(problem, data) from None
         self._written()
 
     # ---------------------------------------------------------------------------------------- operators
@@ -209,15 +207,17 @@ class ndarray(Variable, Rich):
         """self = op(self, other) in the same buffer: whoever holds the array sees the new numbers."""
         refuse_recorded(self)
         if state.recording and isinstance(other, Variable) and other._node is not None:
-            z = op(self, other)  # an untracked sum joins the graph with what is added to it
+            before = wrap(self._data.copy())  # rules may read the numbers that are overwritten here
+            z = op(before, other)  # an untracked sum joins the graph with what is added to it
             self._check_result(z._data, op.name)
             self._data[...] = z._data
-            self._node, self._out, self._version = z._node, z._out, z._version
+            self._written()  # older nodes may hold this buffer
+            self._node, self._out, self._written_at = z._node, z._out, z._written_at
             return self
         raw = other._data if isinstance(other, Variable) else plain(other, op.name)
         try:
             z = op.forward(self._data, raw)
-        except (ValueError, TypeError) as problem:
+        except (ValueError, TypeError, OverflowError) as problem:
             raise explain(problem, op.name, [self._data, raw]) from None
         self._check_result(z, op.name)
         self._data[...] = z
@@ -229,7 +229,7 @@ class ndarray(Variable, Rich):
             raise ArgumentError(f"In-place {name}: the result has shape {z.shape}, the array has {self.shape}.")
         if self._data.dtype.kind in "iub" and z.dtype.kind == "f":
             raise ArrayTypeError(
-                f"In-place {name}: a {z.dtype} result does not fit into a {self.dtype} array; write x = x + y instead."
+                f"In-place {name}: the result is {z.dtype}, the array {self.dtype}; write x = x + y, a new array."
             )
 
     def __eq__(self, other: Any) -> Any:
@@ -360,9 +360,12 @@ class ndarray(Variable, Rich):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """onp.exp(x) is our exp(x); an official array beside ours is refused, as in our own functions."""
-        if method != "__call__":
-            return NotImplemented
         ours = counterpart(ufunc)
+        mixed = ours is None and any(isinstance(x, onp.ndarray) for x in inputs)
+        if method != "__call__" or mixed:
+            raise ArrayTypeError(
+                f"numpy.{ufunc.__name__} does not take arrays of d2lblocks; write x.asnumpy() or np.array(...)."
+            )
         if ours is None:
             return on_copies(ufunc, inputs, kwargs)
         if "out" in kwargs:
@@ -374,7 +377,7 @@ class ndarray(Variable, Rich):
         return call(func, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        cure = f" Write np.{name}(x)." if name in OPS else ""
+        cure = f" Write np.{name}(x) or npx.{name}(x)." if name in OPS else ""
         raise AttributeError(f"d2lblocks.np.ndarray object has no attribute {name}.{cure}", name=name, obj=self)
 
 
@@ -386,4 +389,4 @@ def _rebuild(raw: onp.ndarray, grad_req: str | None) -> ndarray:
     return x
 
 
-Op.wrap = staticmethod(wrap)
+Op.wrap, Op.array_class = staticmethod(wrap), ndarray

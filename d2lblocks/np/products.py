@@ -7,7 +7,7 @@ import numpy as onp
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.np.moves import _axes, diagonal, expand_dims, swapaxes, transpose
 from d2lblocks.np.moves import sum as sum_
-from d2lblocks.op import fit, op
+from d2lblocks.op import composed, fit, op
 
 
 def _floats(a, b):
@@ -44,6 +44,7 @@ def _(g, z, a, b):
     return fit(db, b.shape) if b.ndim > 1 else fit(db, (*b.shape, 1)).reshape(b.shape)
 
 
+@composed
 def dot(a, b, out=None):
     """Return the product over the last axis of a and the last but one of b: (n, k), (k, m) -> (n, m)."""
     scalars = getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0
@@ -56,6 +57,7 @@ def dot(a, b, out=None):
     return result if out is None else result.copyto(out)
 
 
+@composed
 def tensordot(a, b, axes=2):
     """Return the sum of products over the given axes of a and b."""
     if isinstance(axes, int):
@@ -74,16 +76,19 @@ def tensordot(a, b, axes=2):
     return matmul(rows, columns).reshape(shape)
 
 
+@composed
 def inner(a, b):
     """Return the sum of products over the last axes."""
     return a * b if a.ndim == 0 or b.ndim == 0 else tensordot(a, b, axes=((-1,), (-1,)))
 
 
+@composed
 def outer(a, b):
     """a_i b_j of the flattened arrays."""
     return a.reshape((-1, 1)) * b.reshape((1, -1))
 
 
+@composed
 def vdot(a, b):
     """Return the sum of products of the flattened arrays."""
     return sum_(a.reshape(-1) * b.reshape(-1))
@@ -95,12 +100,15 @@ def einsum_of(*operands, subscripts):
     return onp.array(onp.einsum(subscripts, *operands))
 
 
+einsum_of.title = "einsum"
+
+
 @einsum_of.vjps
 def _(g, z, wanted, *operands, subscripts):
     terms, result = _explicit(subscripts, operands)
     grads = []
     for i, want in enumerate(wanted):
-        if not want:
+        if want is None:
             grads.append(None)
             continue
         others = [t for j, t in enumerate(terms) if j != i]
@@ -145,6 +153,7 @@ def _without_repeats(a, term):
     return a, term
 
 
+@composed
 def einsum(*operands, **kwargs):
     """Return the sum of products by Einstein's convention: einsum('ij,jk->ik', a, b) is matmul."""
     subscripts, *arrays = operands

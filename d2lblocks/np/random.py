@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import numpy as onp
 
 from d2lblocks import rng
 from d2lblocks.autograd import pause
+from d2lblocks.context import require_cpu
 from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import exp
 from d2lblocks.np.linalg import cholesky
 from d2lblocks.np.moves import get
 from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.op import refuse_recorded
 from d2lblocks.tape import state
 
 F = onp.float32
+P = ParamSpec("P")
+
+
+def on_cpu(draw: Callable[P, ndarray]) -> Callable[P, ndarray]:
+    """Let `draw` refuse a ctx without GPU support before it takes a random number."""
+
+    @functools.wraps(draw)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> ndarray:
+        ctx: Any = kwargs.get("ctx")
+        require_cpu(ctx)
+        return draw(*args, **kwargs)
+
+    return checked
 
 
 def raw(value: Any) -> onp.ndarray:
     """Return a parameter as a raw array; numbers become float32."""
     if isinstance(value, ndarray):
         return value._data
-    return onp.asarray(value, onp.float32)
+    try:
+        return onp.asarray(value, onp.float32)
+    except (TypeError, ValueError):
+        raise ArrayTypeError(f"A parameter of a draw is a number or an array, got {value!r}.") from None
 
 
 def shape_of(size: Any, *parameters: onp.ndarray) -> tuple[int, ...]:
     """Return the shape of a draw: `size`, or what the parameters broadcast to."""
     if size is None:
         return onp.broadcast_shapes(*[p.shape for p in parameters])
-    shape = tuple(int(n) for n in size) if isinstance(size, tuple | list) else (int(size),)
+    shape = tuple(size) if isinstance(size, tuple | list) else (size,)
+    if not all(isinstance(n, int | onp.integer) and not isinstance(n, bool) for n in shape):
+        raise ArrayTypeError(f"size is made of whole numbers, got {size!r}.")
     if any(n < 0 for n in shape):
         raise ArgumentError(f"size cannot be negative, got {size}.")
     try:
@@ -90,6 +112,7 @@ def _positive(value: onp.ndarray, what: str, name: str, zero: bool = False) -> N
         raise ArgumentError(f"{name}: expect {what} {'>=' if zero else '>'} 0, got {value.min():g} ({what} < 0 or 0).")
 
 
+@on_cpu
 def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
             out: Any = None) -> ndarray:  # fmt: skip
     """low + u (high - low), u uniform in [0, 1]; computed in float32 from one word each."""
@@ -98,6 +121,7 @@ def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, dtype: Any = None
     return placed(rng.uniform(shape_of(size, a, b)), low, scale, out, kind)
 
 
+@on_cpu
 def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
            out: Any = None) -> ndarray:  # fmt: skip
     """Return loc + z scale, z from N(0, 1) by the polar method."""
@@ -117,6 +141,7 @@ def randn(*size: int, **kwargs: Any) -> ndarray:
     return normal(0, 1, size, **kwargs)
 
 
+@on_cpu
 def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
               out: Any = None) -> ndarray:  # fmt: skip
     """exp(z), z from N(mean, sigma²)."""
@@ -125,6 +150,7 @@ def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, dtype: Any = 
     return finish(rng.expf(normal(mean, sigma, size)._data).astype(as_dtype(dtype)), out)
 
 
+@on_cpu
 def exponential(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """-scale log(u)."""
     s = raw(scale)
@@ -136,6 +162,7 @@ def exponential(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = 
     return finish(values, out)
 
 
+@on_cpu
 def rayleigh(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """Return scale sqrt(-2 log(u))."""
     s = raw(scale)
@@ -144,6 +171,7 @@ def rayleigh(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = Non
     return placed(onp.sqrt(-2 * onp.log(u)).astype(F), 0.0, scale, out)
 
 
+@on_cpu
 def weibull(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """(-log(u))^(1/a)."""
     k = raw(a)
@@ -154,6 +182,7 @@ def weibull(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarr
     return finish(rng.powf(-rng.logf(u), (1 / k.astype("f8")).astype(F)), out)
 
 
+@on_cpu
 def pareto(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """exp(-log(u) / a) - 1."""
     k = raw(a)
@@ -176,6 +205,7 @@ def power(a: Any, size: Any = None) -> ndarray:
     return finish(rng.powf(F(1) - u, (1 / k.astype("f8")).astype(F)))
 
 
+@on_cpu
 def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """Return loc + scale log(u / (1 - u))."""
     a, s = raw(loc), raw(scale)
@@ -184,6 +214,7 @@ def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None
     return placed((onp.log(u) - onp.log(1 - u)).astype(F), loc, scale, out)
 
 
+@on_cpu
 def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """Return loc - scale log(-log(u))."""
     a, s = raw(loc), raw(scale)
@@ -192,6 +223,7 @@ def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, 
     return placed((-onp.log(-onp.log(u))).astype(F), loc, scale, out)
 
 
+@on_cpu
 def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = None, ctx: Any = None,
             out: Any = None) -> ndarray:  # fmt: skip
     """Return integers in [low, high), or in [0, low) if only one bound is given; int64, or int32 on request."""
@@ -208,6 +240,7 @@ def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = No
     return finish(rng.randint(low, high, shape_of(size), kind), out)
 
 
+@on_cpu
 def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """Draw entries of `a` (or of 0 .. a-1), with or without putting them back, evenly or with probabilities p."""
     pool = a if isinstance(a, ndarray) else None
@@ -256,6 +289,7 @@ def shuffle(x: ndarray) -> None:
     """Put the entries (rows) of x into random order, in place."""
     if not isinstance(x, ndarray):
         raise AssertionError(f"shuffle: an ndarray is needed, got {type(x).__name__}.")
+    refuse_recorded(x)
     data, n = x._data, len(x)
     order = onp.arange(n)
     for i in range(1, n) if data.ndim == 1 else range(n - 1, 0, -1):
@@ -307,6 +341,7 @@ def _gamma64(a: onp.ndarray, scale: onp.ndarray, shape: tuple) -> onp.ndarray:
     return values.reshape(shape)
 
 
+@on_cpu
 def gamma(
     shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None, out: Any = None
 ) -> ndarray:
@@ -318,6 +353,7 @@ def gamma(
     return finish(_gamma64(a, s, shape_of(size, a, s)).astype(as_dtype(dtype)), out)
 
 
+@on_cpu
 def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
     """X / (X + Y) for gamma draws X, Y of shapes a, b."""
     _no_derivative("beta", a, b)
@@ -329,6 +365,7 @@ def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -
     return finish((x / (x + y)).astype(as_dtype(dtype)))
 
 
+@on_cpu
 def chisquare(df: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
     """Return the sum of df squared standard normals: gamma(df / 2, 2)."""
     _no_derivative("chisquare", df)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.np.dtypes import alike
+from d2lblocks.np.dtypes import alike, as_dtype
 from d2lblocks.np.moves import _axes, broadcast_to, concatenate, flip, get, kept, nonzero_places, scatter, stack, sum
-from d2lblocks.op import discrete, op
+from d2lblocks.op import composed, discrete, op
 
 
 def _count(shape: tuple, axis: Any) -> int:
@@ -20,11 +20,15 @@ def _count(shape: tuple, axis: Any) -> int:
     return n
 
 
+def _kind(a: Any, dtype: Any) -> Any:
+    """Return the dtype that was asked for; without one, integers stay what they are."""
+    return as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
+
+
 @op
 def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
-    if dtype is None and a.dtype.kind != "f":
-        dtype = onp.float32
+    dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
     total = onp.add.reduce(a, axis, dtype, None, bool(keepdims))
     result = total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
     return result if dtype is None else result.astype(dtype)
@@ -38,6 +42,7 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False):
     return broadcast_to(g.reshape(kept(a.shape, axis)) * (1.0 / builtins.max(1, _count(a.shape, axis))), shape=a.shape)
 
 
+@composed
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the mean of (a - mean)², divided by n - ddof instead of n."""
     n = _count(a.shape, axis)
@@ -53,6 +58,9 @@ def length(x, *, axis=None, keepdims=False):
     return onp.sqrt(onp.add.reduce(x * x, axis if axis is None else _axes(axis, x.ndim), keepdims=bool(keepdims)))
 
 
+length.title = "norm"
+
+
 @length.vjp("x")
 def _(g, z, x, axis=None, keepdims=False):
     # At 0 the length has no derivative; 0 is in its subdifferential and keeps nan out of a net.
@@ -60,6 +68,7 @@ def _(g, z, x, axis=None, keepdims=False):
     return g * x / (z + (z == 0))
 
 
+@composed
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the square root of `var`."""
     centred = a - mean(a, axis=axis, dtype=dtype, keepdims=True)
@@ -67,6 +76,7 @@ def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     return result if out is None else result.copyto(out)
 
 
+@composed
 def average(a, axis=None, weights=None, returned=False, out=None):
     """Return the weighted mean: sum(w a) / sum(w)."""
     if weights is None:
@@ -105,7 +115,7 @@ def _(g, z, a, axis=None, keepdims=False):
 @op
 def prod(a, *, axis=None, dtype=None, keepdims=False):
     """Product over `axis`."""
-    return onp.prod(a, axis=axis, dtype=dtype or (a.dtype if a.dtype.kind in "iu" else None), keepdims=bool(keepdims))
+    return onp.prod(a, axis=axis, dtype=_kind(a, dtype), keepdims=bool(keepdims))
 
 
 prod.arrange("a", "axis", "dtype", "out", "keepdims")
@@ -137,7 +147,7 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False):
 @op
 def cumsum(a, *, axis=None, dtype=None):
     """Running sum along `axis` (None: of the flattened array)."""
-    return onp.cumsum(a, axis=axis, dtype=dtype or (a.dtype if a.dtype.kind in "iu" else None))
+    return onp.cumsum(a, axis=axis, dtype=_kind(a, dtype))
 
 
 @cumsum.vjp("a")
@@ -162,6 +172,7 @@ def _(g, z, a, axis=-1, kind=None, order=None):
     return scatter(g, key=tuple(grid), shape=a.shape)
 
 
+@composed
 def ptp(a, axis=None, keepdims=False):
     """Return max - min over `axis`."""
     return max(a, axis=axis, keepdims=keepdims) - min(a, axis=axis, keepdims=keepdims)
@@ -171,6 +182,7 @@ def _edge(end, shape):
     return broadcast_to(end, shape=shape) if end.ndim == 0 else end
 
 
+@composed
 def diff(a, n=1, axis=-1, prepend=None, append=None):
     """Return a[i + 1] - a[i] along `axis`, n times; `prepend` and `append` are put before and behind first."""
     axis = _axes(axis, a.ndim)[0]
@@ -232,6 +244,10 @@ def unique_parts(a, *, axis=None):
     return values, first, inverse.reshape(-1), counts
 
 
+unique_parts.title = "unique"
+
+
+@composed
 def unique(ar, return_index=False, return_inverse=False, return_counts=False, axis=None):
     """Return the distinct entries in rising order, and on request their first positions, inverse and counts."""
     values, *parts = unique_parts(ar, axis=axis)

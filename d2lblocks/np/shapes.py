@@ -11,8 +11,10 @@ from d2lblocks.np import moves as M
 from d2lblocks.np.dtypes import alike
 from d2lblocks.np.indexing import raw_key
 from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.op import composed
 
 
+@composed
 def ravel(x: ndarray, order: str = "C") -> ndarray:
     """Return all entries in one row."""
     return M.reshape(x, newshape=(-1,), order=order)
@@ -28,29 +30,34 @@ def ndim(a: Any) -> int:
     return len(shape(a))
 
 
+@composed
 def size(a: ndarray) -> int:
     """Return the number of entries."""
     return a.size
 
 
+@composed
 def atleast_1d(*arys: ndarray) -> Any:
     """Return the arrays with one axis at least."""
     made = [a if a.ndim >= 1 else a.reshape((1,)) for a in arys]
     return made[0] if len(made) == 1 else made
 
 
+@composed
 def atleast_2d(*arys: ndarray) -> Any:
     """Return the arrays with two axes at least; a vector becomes a row."""
     made = [a if a.ndim >= 2 else a.reshape((1, -1)) for a in arys]
     return made[0] if len(made) == 1 else made
 
 
+@composed
 def atleast_3d(*arys: ndarray) -> Any:
     """Return the arrays with three axes at least."""
     made = [a if a.ndim >= 3 else a.reshape((1, -1, 1) if a.ndim < 2 else (*a.shape, 1)) for a in arys]
     return made[0] if len(made) == 1 else made
 
 
+@composed
 def vstack(arrays: Any, out: Any = None) -> ndarray:
     """Put rows under each other."""
     return M.concatenate([atleast_2d(a) for a in arrays], 0, out)
@@ -59,47 +66,56 @@ def vstack(arrays: Any, out: Any = None) -> ndarray:
 row_stack = vstack
 
 
+@composed
 def hstack(arrays: Any) -> ndarray:
     """Put arrays side by side, along the second axis (vectors: the first)."""
     arrays = [atleast_1d(a) for a in arrays]
     return M.concatenate(arrays, 0 if arrays[0].ndim == 1 else 1)
 
 
+@composed
 def dstack(arrays: Any) -> ndarray:
     """Put arrays behind each other, along the third axis."""
     return M.concatenate([atleast_3d(a) for a in arrays], 2)
 
 
+@composed
 def column_stack(tup: Any) -> ndarray:
     """Put vectors side by side as columns."""
     return M.concatenate([a if a.ndim > 1 else a.reshape((-1, 1)) for a in tup], 1)
 
 
+@composed
 def hsplit(ary: ndarray, indices_or_sections: Any) -> list:
     """Cut along the second axis (vectors: the first)."""
     return M.split(ary, indices_or_sections, 0 if ary.ndim == 1 else 1)
 
 
+@composed
 def vsplit(ary: ndarray, indices_or_sections: Any) -> list:
     """Cut along the first axis."""
     return M.split(ary, indices_or_sections, 0)
 
 
+@composed
 def dsplit(ary: ndarray, indices_or_sections: Any) -> list:
     """Cut along the third axis."""
     return M.split(ary, indices_or_sections, 2)
 
 
+@composed
 def fliplr(m: ndarray) -> ndarray:
     """Reverse the second axis."""
     return M.flip(m, axis=1)
 
 
+@composed
 def flipud(m: ndarray) -> ndarray:
     """Reverse the first axis."""
     return M.flip(m, axis=0)
 
 
+@composed
 def rot90(m: ndarray, k: int = 1, axes: tuple = (0, 1)) -> ndarray:
     """Turn by k quarter turns in the plane of two axes."""
     for _ in range(k % 4):
@@ -107,12 +123,14 @@ def rot90(m: ndarray, k: int = 1, axes: tuple = (0, 1)) -> ndarray:
     return m
 
 
+@composed
 def broadcast_arrays(*args: ndarray) -> list[ndarray]:
     """Return the arrays broadcast to one shape."""
     common = onp.broadcast_shapes(*[a.shape for a in args])
     return [M.broadcast_to(a, shape=common) for a in args]
 
 
+@composed
 def append(arr: ndarray, values: ndarray, axis: int | None = None) -> ndarray:
     """Return values behind arr."""
     return M.concatenate([arr, values], axis)
@@ -128,6 +146,7 @@ def _places(obj: Any, n: int) -> Any:
     return raw if raw.ndim else int(raw)
 
 
+@composed
 def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndarray:
     """Return arr with `values` put in before the places `obj` along `axis` (None: of the flattened array)."""
     if axis is None:
@@ -147,6 +166,7 @@ def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndar
     return M.get(M.concatenate([arr, new], axis), key=(*(slice(None),) * axis, order))
 
 
+@composed
 def delete(arr: ndarray, obj: Any, axis: int | None = None) -> ndarray:
     """Return arr without the places `obj` along `axis` (None: of the flattened array)."""
     if axis is None:
@@ -160,6 +180,7 @@ def delete(arr: ndarray, obj: Any, axis: int | None = None) -> ndarray:
     return M.get(arr, key=(*(slice(None),) * axis, order))
 
 
+@composed
 def resize(a: ndarray, new_shape: Any) -> ndarray:
     """Return an array of the new shape, filled with the entries of a over and over; zeros if there are none."""
     if not a.size:
@@ -167,6 +188,7 @@ def resize(a: ndarray, new_shape: Any) -> ndarray:
     return M.get(a.reshape(-1), key=(onp.resize(onp.arange(a.size), new_shape),))
 
 
+@composed
 def diag_indices_from(arr: ndarray) -> tuple:
     """Return the places of the main diagonal of an array whose axes are equally long."""
     if arr.ndim < 2 or len(set(arr.shape)) != 1:
@@ -174,6 +196,7 @@ def diag_indices_from(arr: ndarray) -> tuple:
     return tuple(wrap(onp.arange(arr.shape[0])) for _ in arr.shape)
 
 
+@composed
 def unravel_index(indices: Any, shape: tuple, order: Any = "C") -> tuple:
     """Return the places in an array of this shape of flat positions."""
     if isinstance(indices, int):
@@ -181,11 +204,13 @@ def unravel_index(indices: Any, shape: tuple, order: Any = "C") -> tuple:
     return tuple(wrap(part) for part in onp.unravel_index(indices._data.astype(onp.int64), shape, order))
 
 
+@composed
 def may_share_memory(a: ndarray, b: ndarray, max_work: Any = None) -> bool:
     """Return whether the two arrays might lie in the same memory."""
     return bool(onp.may_share_memory(a._data, b._data))
 
 
+@composed
 def shares_memory(a: ndarray, b: ndarray, max_work: Any = None) -> bool:
     """Return whether the two arrays lie in the same memory."""
     return bool(onp.shares_memory(a._data, b._data))

@@ -10,12 +10,13 @@ from d2lblocks.errors import ArgumentError
 from d2lblocks.np.dtypes import alike, cast
 from d2lblocks.np.moves import _axes, concatenate, get, moveaxis, scatter, transpose
 from d2lblocks.np.reduce import diff, sort
-from d2lblocks.op import discrete
+from d2lblocks.op import composed, discrete
 from d2lblocks.tape import Variable
 
 _BETWEEN = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
+@composed
 def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: Any = None,
              interpolation: str = "linear", keepdims: bool = False) -> Any:  # fmt: skip
     """Return the number below which the part q of the entries lies: of n sorted entries the one at place q (n - 1)."""
@@ -49,6 +50,7 @@ def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input:
     return z if out is None else z.copyto(out)
 
 
+@composed
 def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: Any = None,
                interpolation: str = "linear", keepdims: bool = False) -> Any:  # fmt: skip
     """Return the number below which q percent of the entries lie."""
@@ -56,6 +58,7 @@ def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_inpu
     return quantile(a, share, axis, out, overwrite_input, interpolation, keepdims)
 
 
+@composed
 def histogram(a: Any, bins: Any = 10, range: Any = None, normed: Any = None, weights: Any = None,
               density: Any = None) -> tuple:  # fmt: skip
     """Return how many entries fall into each of the bins (int64, with `density` the density), and the bins' edges."""
@@ -74,6 +77,7 @@ def counted(x, *, minlength=0):
     return onp.bincount(x.astype(onp.int64), minlength=minlength).astype(x.dtype if x.dtype.kind in "iu" else onp.int64)
 
 
+@composed
 def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     """Return how often each whole number occurs, or the sum of the weights where it does."""
     if weights is None:
@@ -86,12 +90,14 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     return scatter(weights, key=(places,), shape=(max(minlength, int(places.max(initial=-1)) + 1),))
 
 
+@composed
 def ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
     """Return a[i + 1] - a[i] of the flattened array, between `to_begin` and `to_end`."""
     before, after = ([] if end is None else [alike(end, ary).reshape(-1)] for end in (to_begin, to_end))
     return concatenate([*before, diff(ary.reshape(-1)), *after])
 
 
+@composed
 def polyval(p: Any, x: Any) -> Any:
     """p[0] x^(n-1) + ... + p[n-1], by Horner's rule."""
     if p.ndim != 1:

@@ -14,7 +14,7 @@ from d2lblocks.np.elementwise import absolute, exp, expm1, real, tanh, where
 from d2lblocks.np.moves import _axes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.special import erf
-from d2lblocks.op import elementwise, fit, op, op_with_memory
+from d2lblocks.op import composed, elementwise, fit, op, op_with_memory
 
 
 def _relu(x):
@@ -34,11 +34,11 @@ def _softsign(x):
     return x / (1.0 + onp.abs(x))
 
 
-relu = elementwise(_relu, lambda g, z, x: g * (z > 0), name="relu", argument="data")
-sigmoid = elementwise(real(_sigmoid), lambda g, z, x: g * z * (1.0 - z), name="sigmoid", argument="data")
-softrelu = elementwise(real(_softrelu), lambda g, z, x: g * sigmoid(x), name="softrelu", argument="data")
+relu = elementwise(_relu, lambda g, z, x: g * (z > 0), name="relu", of="data")
+sigmoid = elementwise(real(_sigmoid), lambda g, z, x: g * z * (1.0 - z), name="sigmoid", of="data")
+softrelu = elementwise(real(_softrelu), lambda g, z, x: g * sigmoid(x), name="softrelu", of="data")
 softsign = elementwise(
-    real(_softsign), lambda g, z, x: g * (1.0 - absolute(z)) * (1.0 - absolute(z)), name="softsign", argument="data"
+    real(_softsign), lambda g, z, x: g * (1.0 - absolute(z)) * (1.0 - absolute(z)), name="softsign", of="data"
 )
 
 ACTIVATIONS = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
@@ -90,6 +90,9 @@ def softmax_of(data, *, axis=-1, temperature=None):
     return e / e.sum(axis, keepdims=True)
 
 
+softmax_of.title = "softmax"
+
+
 @softmax_of.vjp("data")
 def _(g, z, data, axis=-1, temperature=None):
     # dz_i/dx_j = z_i (δ_ij - z_j)
@@ -103,6 +106,9 @@ def log_softmax_of(data, *, axis=-1, temperature=None):
     x = _cooled(data, temperature)
     x = x - x.max(axis, keepdims=True) if x.size else x
     return x - onp.log(onp.exp(x).sum(axis, keepdims=True))
+
+
+log_softmax_of.title = "log_softmax"
 
 
 @log_softmax_of.vjp("data")
@@ -121,6 +127,7 @@ def _masked(data: ndarray, length: Any, axis: int, use_length: bool, fill: float
     return where(data._wrap(onp.broadcast_to(inside, data.shape).copy()), data, fill)
 
 
+@composed
 def softmax(data: ndarray, length: Any = None, axis: int = -1, temperature: Any = None, dtype: Any = None,
             use_length: bool = False) -> ndarray:  # fmt: skip
     """exp(x) / sum(exp(x)) over `axis`; entries behind `length` get probability 0."""
@@ -129,6 +136,7 @@ def softmax(data: ndarray, length: Any = None, axis: int = -1, temperature: Any 
     return z if dtype is None else z.astype(dtype)
 
 
+@composed
 def log_softmax(data: ndarray, axis: int = -1, temperature: Any = None, dtype: Any = None,
                 use_length: bool = False, length: Any = None) -> ndarray:  # fmt: skip
     """Return the log of `softmax`, computed without leaving the log domain."""
@@ -136,6 +144,7 @@ def log_softmax(data: ndarray, axis: int = -1, temperature: Any = None, dtype: A
     return z if dtype is None else z.astype(dtype)
 
 
+@composed
 def leaky_relu(data: ndarray, gamma: Any = None, act_type: str = "leaky", slope: float = 0.25, **_: Any) -> ndarray:
     """Return x where x > 0, else something small: slope x (leaky), gamma x (prelu), slope (eˣ - 1) (elu), gelu, selu."""
     if act_type == "leaky":
@@ -159,6 +168,9 @@ def dropped(data, *, p, axes=()):
     shape = tuple(1 if i in axes else n for i, n in enumerate(data.shape)) if axes else data.shape
     mask = rng.dropout_mask(shape, p, data.dtype, bool(axes))
     return data * mask, mask
+
+
+dropped.title = "dropout"
 
 
 @dropped.vjp("data")

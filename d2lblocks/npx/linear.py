@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
+from d2lblocks.kernels import dense as kernel
 from d2lblocks.np.moves import scatter, swapaxes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.np.products import matmul
 from d2lblocks.npx.activation import RAW, gated
-from d2lblocks.op import op
+from d2lblocks.op import composed, op
 
 
 @op
 def dense(x, weight, bias=None, *, flatten=True, act=None):
     """act(x Wᵀ + b), one op for a whole layer: (n, k), (m, k), (m,) -> (n, m)."""
-    rows = x if x.ndim == 2 or not flatten else x.reshape(len(x), -1 if x.size else int(onp.prod(x.shape[1:])))
-    if rows.dtype != weight.dtype:
+    if not x.ndim:
+        raise ArgumentError("the input is 0-d, one number without features; expected (n, features)")
+    if x.dtype != weight.dtype:
         raise ArgumentError(
             f"input dtype {x.dtype} and weight dtype {weight.dtype} differ; use x.astype('{weight.dtype}')"
         )
-    y = rows.dot(weight.T)
-    if bias is not None:
-        y += bias
-    if act == "relu":
-        return onp.maximum(y, 0, out=y)
-    return y if act is None else RAW[act](y)
+    if x.ndim == 2:
+        y = kernel.forward(x, weight.T, bias, act == "relu")
+    elif flatten:
+        y = kernel.forward(folded(x), weight.T, bias, act == "relu")
+    else:
+        y = kernel.forward(x.reshape(-1, x.shape[-1]), weight.T, bias, act == "relu")
+        y = y.reshape(*x.shape[:-1], len(weight))
+    return y if act is None or act == "relu" else RAW[act](y)
+
+
+dense.title = "fully_connected"
 
 
 @dense.vjps
 def _(g, z, wanted, x, weight, bias=None, flatten=True, act=None):
-    g = gated(g, z, act)
     rows = x if x.ndim == 2 else x.reshape((-1, weight.shape[1]))
+    if act is not None and (act != "relu" or type(g) is not onp.ndarray):
+        g, act = gated(g, z, act), None
     flat = g if g.ndim == 2 else g.reshape((-1, weight.shape[0]))
-    dx = (flat @ weight).reshape(x.shape) if wanted[0] else None
-    dw = flat.T @ rows if wanted[1] else None
-    db = flat.sum(axis=0) if len(wanted) > 2 and wanted[2] else None
-    return [dx, dw, db]
+    if type(flat) is onp.ndarray and wanted[1] is not None:
+        dw = onp.empty_like(weight) if wanted[1] is True else wanted[1]
+        db = wanted[2] if len(wanted) > 2 else None
+        db = onp.empty_like(bias) if db is True else db
+        flat = kernel.backward(flat, z if z.ndim == 2 else z.reshape(flat.shape), rows, act == "relu", dw.T, db)
+    else:
+        flat = gated(flat, z, act)
+        dw = None if wanted[1] is None else flat.T @ rows
+        db = None if len(wanted) < 3 or wanted[2] is None else flat.sum(axis=0)
+    dx = None if wanted[0] is None else flat.dot(weight)
+    return [dx if dx is None or dx.shape == x.shape else dx.reshape(x.shape), dw, db]
 
 
 def fully_connected(data: ndarray, weight: ndarray, bias: ndarray | None = None, num_hidden: int | None = None,
@@ -48,14 +64,23 @@ def fully_connected(data: ndarray, weight: ndarray, bias: ndarray | None = None,
     Shapes:
         data: (n, ...) if flatten else (..., k);  weight: (m, k);  bias: (m,);  result: (n, m) or (..., m)
     """
-    return dense(data, weight, None if no_bias else bias, flatten=flatten, act=act)
+    return dense.apply((data, weight, None if no_bias else bias), {"flatten": flatten, "act": act})
 
 
+def folded(x: Any) -> Any:
+    """Return x with all axes but the first in one, also where there are no numbers."""
+    return x.reshape((x.shape[0], math.prod(x.shape[1:])))
+
+
+@composed
 def batch_flatten(data: ndarray) -> ndarray:
     """Fold all axes but the first: (n, ...) -> (n, k)."""
-    return data.reshape((data.shape[0], -1 if data.size else int(onp.prod(data.shape[1:]))))
+    if not data.ndim:
+        raise ArgumentError("batch_flatten: the input is 0-d, of shape (); expected (n, ...).")
+    return folded(data)
 
 
+@composed
 def batch_dot(lhs: ndarray, rhs: ndarray, transpose_a: bool = False, transpose_b: bool = False, **_: Any) -> ndarray:
     """Multiply matrix by matrix along the first axis: (b, n, k), (b, k, m) -> (b, n, m)."""
     if lhs.ndim != 3 or rhs.ndim != 3:
@@ -69,6 +94,9 @@ def rows_of(data, weight):
     return weight[data.astype(onp.int64)]
 
 
+rows_of.title = "embedding"
+
+
 @rows_of.vjp("weight")
 def _(g, z, data, weight):
     # A row named twice gets both gradients: the mirror of picking is adding up.
@@ -80,11 +108,12 @@ def _(g, z, data, weight):
     return data * 0.0
 
 
+@composed
 def embedding(data: ndarray, weight: ndarray, input_dim: int | None = None, output_dim: int | None = None,
               dtype: Any = "float32", sparse_grad: bool = False) -> ndarray:  # fmt: skip
     """Return row data_i of `weight` for every entry: (...), (n, k) -> (..., k)."""
     raw, n = data._data, weight.shape[0]
     if raw.size and not (raw.min() >= 0 and raw.max() < n):
-        bad = raw[(raw < 0) | (raw >= n)].reshape(-1)[0]
+        bad = raw[~((raw >= 0) & (raw < n))].reshape(-1)[0]
         raise ArgumentError(f"embedding: index {bad:g} is out of range for {n} rows; indices run from 0 to {n - 1}.")
     return rows_of(data, weight)

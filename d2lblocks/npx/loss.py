@@ -5,37 +5,46 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
+from d2lblocks.kernels import cross_entropy as kernel
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.activation import softmax_of
-from d2lblocks.op import op_with_memory
+from d2lblocks.op import composed, op_with_memory
 
 
 @op_with_memory
 def cross_entropy_of(scores, labels):
     """log(sum(exp(s))) - s[label] over the last axis, and softmax(s) for the rule."""
-    shifted = scores - scores.max(-1, keepdims=True) if scores.size else scores
-    e = onp.exp(shifted)
-    total = e.sum(-1, keepdims=True)
-    places = labels.astype(onp.int64)[..., None]
-    loss = onp.log(total) - onp.take_along_axis(shifted, places, -1)
-    return loss[..., 0], e / total
+    rows = scores.reshape(-1, scores.shape[-1])
+    loss, p = kernel.forward(rows, labels.astype(onp.int64).reshape(-1))
+    return loss.reshape(labels.shape), p
+
+
+cross_entropy_of.title = "softmax_cross_entropy"
 
 
 @cross_entropy_of.vjp("scores")
 def _(g, z, scores, labels):
-    # dl/ds = softmax(s) - onehot(label). On the tape softmax is computed again, so that it can be differentiated.
-    probability = z[1] if type(scores) is onp.ndarray else softmax_of(scores, axis=-1)
     raw = onp.asarray(getattr(labels, "_data", labels)).astype(onp.int64)
+    if type(scores) is onp.ndarray:
+        return kernel.backward(g.reshape(-1), raw.reshape(-1), z[1]).reshape(scores.shape)
+    # dl/ds = g (softmax(s) - onehot(label)). On the tape softmax is computed again, so that it can be differentiated.
     target = (onp.arange(scores.shape[-1]) == raw[..., None]).astype(scores.dtype)
-    return (probability - target) * g.reshape((*g.shape, 1))
+    return (softmax_of(scores, axis=-1) - target) * g.reshape((*g.shape, 1))
 
 
+def check_labels(labels: ndarray, k: int) -> None:
+    """Raise if a label is no class number below k."""
+    raw = labels._data
+    if raw.size and not (raw.min() >= 0 and raw.max() < k):
+        bad = raw[~((raw >= 0) & (raw < k))].reshape(-1)[0]
+        raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
+
+
+@composed
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> ndarray:
     """Return -log softmax(logits)[label], per sample: (..., k), (...) -> (...); labels are class numbers."""
     raw, k = labels._data, logits.shape[-1]
     if raw.shape != logits.shape[:-1]:
         raise ArgumentError(f"softmax_cross_entropy: labels {raw.shape} do not fit scores {logits.shape}.")
-    if raw.size and not (raw.min() >= 0 and raw.max() < k):
-        bad = raw[~((raw >= 0) & (raw < k))].reshape(-1)[0]
-        raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
+    check_labels(labels, k)
     return cross_entropy_of(logits, labels)

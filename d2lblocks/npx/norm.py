@@ -9,7 +9,7 @@ import numpy as onp
 from d2lblocks.autograd import is_training
 from d2lblocks.np.moves import _axes
 from d2lblocks.np.ndarray import ndarray
-from d2lblocks.op import op
+from d2lblocks.op import composed, op
 
 
 def _standardized(x, axes, eps):
@@ -33,6 +33,7 @@ def _(g, z, x, axes, eps):
     return scale * (g - g.mean(axis=axes, keepdims=True) - z * (g * z).mean(axis=axes, keepdims=True))
 
 
+@composed
 def layer_norm(data: ndarray, gamma: ndarray, beta: ndarray, axis: int = -1, eps: float = 1e-5,
                output_mean_var: bool = False) -> Any:  # fmt: skip
     """Return gamma (x - mean) / sqrt(variance + eps) + beta, over one axis (Ba et al. 2016)."""
@@ -44,6 +45,7 @@ def layer_norm(data: ndarray, gamma: ndarray, beta: ndarray, axis: int = -1, eps
     return z
 
 
+@composed
 def batch_norm(data: ndarray, gamma: ndarray, beta: ndarray, moving_mean: ndarray, moving_var: ndarray, eps: float = 1e-3,
                momentum: float = 0.9, fix_gamma: bool = True, use_global_stats: bool = False,
                output_mean_var: bool = False, axis: int = 1, **_: Any) -> Any:  # fmt: skip

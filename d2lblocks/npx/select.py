@@ -12,7 +12,7 @@ from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import where
 from d2lblocks.np.moves import _axes, expand_dims, get, scatter
 from d2lblocks.np.ndarray import ndarray, wrap
-from d2lblocks.op import discrete, op
+from d2lblocks.op import composed, discrete, op
 
 
 def _grid(index: Any, shape: tuple, axis: int, mode: str) -> tuple:
@@ -32,6 +32,9 @@ def picked(data, index, *, axis=-1, mode="clip"):
     return data[_grid(index, data.shape, axis, mode)]
 
 
+picked.title = "pick"
+
+
 @picked.vjp("data")
 def _(g, z, data, index, axis=-1, mode="clip"):
     return scatter(g, key=_grid(index, data.shape, axis, mode), shape=data.shape)
@@ -49,11 +52,15 @@ def one_hot_of(indices, *, depth, on_value, off_value, dtype):
     return onp.where(onp.arange(depth) == indices[..., None].astype(onp.int64), on_value, off_value).astype(dtype)
 
 
+one_hot_of.title = "one_hot"
+
+
 def one_hot(indices: ndarray, depth: int, on_value: float = 1, off_value: float = 0, dtype: Any = "float32") -> ndarray:
     """Return a row of zeros with a 1 at the index, per entry: (...) -> (..., depth); an index out of range gives zeros."""
     return one_hot_of(indices, depth=depth, on_value=on_value, off_value=off_value, dtype=as_dtype(dtype))
 
 
+@composed
 def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is_ascend: bool = False,
          dtype: Any = "float32") -> Any:  # fmt: skip
     """Return positions ('indices'), 'value', 'both' or the 'mask' of the k largest entries along `axis` (None: of all).
@@ -85,6 +92,7 @@ def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is
     raise ArgumentError(f"topk: unknown ret_typ {ret_typ!r}; expected indices, value, mask or both.")
 
 
+@composed
 def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_length: bool = False, value: float = 0,
                   axis: int = 0) -> ndarray:  # fmt: skip
     """Replace by `value` what lies behind each sequence's length; time along `axis` (0 or 1), batch along the other."""
@@ -98,11 +106,13 @@ def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_lengt
     return where(wrap(onp.broadcast_to(inside, data.shape).copy()), data, float(value))
 
 
+@composed
 def nonzero(a: ndarray) -> ndarray:
     """Return the places of the entries that are not 0 as rows of an int64 array: (places, axes)."""
     return wrap(onp.argwhere(a._data))
 
 
+@composed
 def gather_nd(data: ndarray, indices: ndarray) -> ndarray:
     """data[indices[0], indices[1], ...]: one row of positions per leading axis."""
     return get(data, key=tuple(indices._data.astype(onp.int64)))

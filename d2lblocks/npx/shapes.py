@@ -9,6 +9,7 @@ import numpy as onp
 from d2lblocks.context import Context
 from d2lblocks.errors import ArgumentError
 from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.op import composed
 
 
 def _coded(shape: tuple, newshape: tuple) -> tuple:
@@ -45,6 +46,7 @@ def _divided(n: int, left: int, right: int) -> list[int]:
     return [left, right]
 
 
+@composed
 def reshape(a: ndarray, newshape: Any, reverse: bool = False, order: str = "C") -> ndarray:
     """Return the numbers in another shape, described by sizes and codes.
 
@@ -56,6 +58,7 @@ def reshape(a: ndarray, newshape: Any, reverse: bool = False, order: str = "C") 
     return a.reshape(sizes, order=order)
 
 
+@composed
 def arange_like(data: ndarray, start: float = 0, step: float = 1, repeat: int = 1, ctx: Context | None = None,
                 axis: int | None = None) -> ndarray:  # fmt: skip
     """Return start, start + step, ... in the shape of data, or as long as one of its axes."""
@@ -64,6 +67,7 @@ def arange_like(data: ndarray, start: float = 0, step: float = 1, repeat: int = 
     return wrap(raw.reshape(data.shape) if axis is None else raw)
 
 
+@composed
 def reshape_like(lhs: ndarray, rhs: ndarray, lhs_begin: Any = None, lhs_end: Any = None, rhs_begin: Any = None,
                  rhs_end: Any = None) -> ndarray:  # fmt: skip
     """Give lhs the shape of rhs, or only a range of axes."""
@@ -74,6 +78,7 @@ def reshape_like(lhs: ndarray, rhs: ndarray, lhs_begin: Any = None, lhs_end: Any
     return lhs.reshape((*lhs.shape[: lhs_begin or 0], *middle, *tail))
 
 
+@composed
 def shape_array(data: ndarray) -> ndarray:
     """Return the shape as an int64 array."""
     return wrap(onp.array(data.shape, onp.int64))

@@ -93,10 +93,10 @@ def _(g, z, x, n):
 
 
 _ROOT = 2.0 / math.sqrt(math.pi)
-erf = elementwise(_each(math.erf), lambda g, z, x: g * _ROOT * exp(-x * x), name="erf", argument="data")
-erfinv = elementwise(_each(_inverse_erf), lambda g, z, x: g / _ROOT * exp(z * z), name="erfinv", argument="data")
-gammaln = elementwise(_each(_log_gamma), lambda g, z, x: g * polygamma(x, n=0), name="gammaln", argument="data")
-gamma = elementwise(_each(_gamma), lambda g, z, x: g * z * polygamma(x, n=0), name="gamma", argument="data")
+erf = elementwise(_each(math.erf), lambda g, z, x: g * _ROOT * exp(-x * x), name="erf", of="data")
+erfinv = elementwise(_each(_inverse_erf), lambda g, z, x: g / _ROOT * exp(z * z), name="erfinv", of="data")
+gammaln = elementwise(_each(_log_gamma), lambda g, z, x: g * polygamma(x, n=0), name="gammaln", of="data")
+gamma = elementwise(_each(_gamma), lambda g, z, x: g * z * polygamma(x, n=0), name="gamma", of="data")
 
 
 @op

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
+from d2lblocks.kernels.update import prepared
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.registry import Named
 
 
 class Optimizer(Named):
-    """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, t)` on raw arrays, in place.
+    """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, wd, t)` on raw arrays, in place.
 
-    The gradient that arrives in `move` is rescale_grad * gradient, clipped to [-clip_gradient, clip_gradient], plus
-    wd * weight.
+    What a rule calls g is rescale_grad * gradient, clipped to [-clip_gradient, clip_gradient], plus wd * weight.
     """
 
     kind = "optimizer"
@@ -25,7 +26,7 @@ class Optimizer(Named):
                  sym: Any = None, begin_num_update: int = 0, multi_precision: bool = False,
                  param_dict: dict | None = None):  # fmt: skip
         self.rescale_grad, self.wd, self.clip_gradient = rescale_grad, wd, clip_gradient
-        self.lr = 0.01 if learning_rate is None else learning_rate
+        self.lr = 0.01 if learning_rate is None else _rate(learning_rate)
         self.lr_scheduler = lr_scheduler
         if lr_scheduler is not None and learning_rate is not None:
             lr_scheduler.base_lr = learning_rate
@@ -42,7 +43,7 @@ class Optimizer(Named):
         """Set the learning rate, unless a scheduler does."""
         if self.lr_scheduler is not None:
             raise ArgumentError("The learning rate comes from the lr_scheduler; it cannot be set beside it.")
-        self.lr = lr
+        self.lr = _rate(lr)
 
     def _own(self, index: Any) -> Any:
         return self.param_dict.get(index)
@@ -62,17 +63,19 @@ class Optimizer(Named):
         self.num_update = max(self.num_update, t)
         lr = self.learning_rate * (1.0 if p is None else p.lr_mult)
         wd = self.wd * (1.0 if p is None else p.wd_mult)
-        g = grad._data * weight.dtype.type(self.rescale_grad)
-        if self.clip_gradient is not None:
-            onp.clip(g, -self.clip_gradient, self.clip_gradient, out=g)
-        if wd:
-            g += weight.dtype.type(wd) * weight._data
-        self.move(weight._data, g, state, lr, t)
+        self.move(weight._data, grad._data, state, lr, wd, t)
         weight._written()
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """Change `raw` in place; override."""
-        raise NotImplementedError(f"{type(self).__name__} has no move(raw, g, state, lr, t).")
+        raise NotImplementedError(f"{type(self).__name__} has no move(raw, grad, state, lr, wd, t).")
+
+    def _common(self, wd: float) -> tuple[float, float, float]:
+        """Return (rescale, clip, wd) as `kernels.update` takes them."""
+        return self.rescale_grad, self.clip_gradient or 0.0, wd
+
+    def _prepared(self, raw: onp.ndarray, grad: onp.ndarray, wd: float) -> Any:
+        return prepared(raw, grad, *self._common(wd))
 
 
 def register(klass: type) -> type:
@@ -88,4 +91,17 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
         return name
     if not isinstance(name, str):
         raise ArrayTypeError(f"An optimizer is a name such as 'sgd' or an Optimizer, got {type(name).__name__}.")
-    return Optimizer.find(name)(**kwargs)
+    found = Optimizer.find(name)
+    try:
+        return found(**kwargs)
+    except MXNetError:
+        raise
+    except TypeError as problem:  # the base's __init__ speaks: name the optimizer that was asked for
+        text = str(problem).replace("Optimizer.__init__", found.__name__)
+        raise ArrayTypeError(f"{text}; such arguments are learning_rate, wd, lr_scheduler.") from None
+
+
+def _rate(lr: Any) -> Any:
+    if isinstance(lr, bool) or not isinstance(lr, numbers.Real):
+        raise ArrayTypeError(f"The learning rate is a number, got {lr!r} ({kind_of(lr)}).")
+    return lr

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as onp
 
+from d2lblocks.kernels import update
 from d2lblocks.optimizer.base import Optimizer
 
 
@@ -21,22 +22,20 @@ class SGD(Optimizer):
         """Return the velocity v, if there is momentum."""
         return onp.zeros_like(raw) if self.momentum else None
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step downhill."""
-        g *= raw.dtype.type(lr)
         if state is None:
-            raw -= g
-            return
-        state *= raw.dtype.type(self.momentum)
-        state -= g
-        raw += state
+            update.step(update.sgd, (raw, grad), lr, *self._common(wd))
+        else:
+            update.step(update.momentum, (raw, grad, state), lr, self.momentum, *self._common(wd))
 
 
 class NAG(SGD):
     """Nesterov's momentum: v = m v + g, w -= eta (g + m v) (Nesterov 1983)."""
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, with the gradient felt where the momentum leads."""
+        g = self._prepared(raw, grad, wd)
         if state is not None:
             state *= raw.dtype.type(self.momentum)
             state += g
@@ -59,16 +58,10 @@ class Adam(Optimizer):
         """Return the two running means."""
         return onp.zeros_like(raw), onp.zeros_like(raw)
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step of a size that does not depend on the scale of the gradient."""
-        real = raw.dtype.type
-        m, v = state
-        m *= real(self.beta1)
-        m += real(1 - self.beta1) * g
-        v *= real(self.beta2)
-        v += real(1 - self.beta2) * (g * g)
         eta = lr * math.sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
-        raw -= real(eta) * m / (onp.sqrt(v) + real(self.epsilon))
+        update.step(update.adam, (raw, grad, *state), eta, self.beta1, self.beta2, self.epsilon, *self._common(wd))
 
 
 class AdaGrad(Optimizer):
@@ -82,8 +75,9 @@ class AdaGrad(Optimizer):
         """Return the sum of squares."""
         return onp.zeros_like(raw)
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, shorter where gradients were large."""
+        g = self._prepared(raw, grad, wd)
         state += g * g
         raw -= raw.dtype.type(lr) * g / onp.sqrt(state + raw.dtype.type(self.eps))
 
@@ -99,9 +93,10 @@ class RMSProp(Optimizer):
         """Return the running mean of squares."""
         return onp.zeros_like(raw)
 
-    def move(self, raw: onp.ndarray, g: onp.ndarray, state: Any, lr: float, t: int) -> None:
+    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, shorter where gradients have lately been large."""
         real = raw.dtype.type
+        g = self._prepared(raw, grad, wd)
         state *= real(self.gamma1)
         state += real(1 - self.gamma1) * (g * g)
         raw -= real(lr) * g / onp.sqrt(state + real(self.epsilon))

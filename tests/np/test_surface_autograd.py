@@ -124,7 +124,7 @@ NO_PATH = {
 @pytest.mark.parametrize("case", NO_PATH.values(), ids=NO_PATH)
 def test_no_graph_is_an_error_with_a_cure(case):
     x = leaf()
-    with pytest.raises(MXNetError, match="retain_graph=True"):
+    with pytest.raises(MXNetError, match="retain_graph=True|autograd.record"):
         case(x)
     assert not autograd.is_recording()
 
@@ -159,9 +159,7 @@ def test_writing_to_a_recorded_array_is_refused(write, intermediate):
     with autograd.record():
         target = x * 2 if intermediate else x
         before = target.tolist()
-        with pytest.raises(
-            MXNetError, match="in-place.*Assigning to NDArrays that are already in a computational graph"
-        ):
+        with pytest.raises(MXNetError, match="in-place.*computational graph.*y = y"):
             write(target)
         assert target.tolist() == before
 
@@ -185,6 +183,7 @@ JOINED = {
     "copyto": lambda x, y: (x * x).copyto(y),
     "y[:] =": whole,
     "+=": lambda x, y: y.__iadd__(x * x),
+    "*=": lambda x, y: y.__iadd__(1).__imul__(x * x),
 }
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.hybrid import HybridBlock
 from d2lblocks.gluon.located import InputError, Located
+from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.npx.activation import check_activation
 
 
 def check_size(value: Any, name: str, layer: str, smallest: int = 1) -> int:
     """Return a size given to a layer, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ArrayTypeError(f"{layer}: {name} must be a whole number, got {value!r} ({type(value).__name__}).")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise ArrayTypeError(f"{layer}: {name} must be a whole number, got {value!r} ({kind_of(value)}).")
     if value < smallest:
         raise ArgumentError(f"{layer}: {name} must be at least {smallest}, got {value}.")
-    return value
+    return int(value)
 
 
 class Activation(HybridBlock):
@@ -55,6 +57,7 @@ class Dense(HybridBlock):
             self.weight = self.params.get(
                 "weight", shape=(units, in_units), init=weight_initializer, dtype=dtype, allow_deferred_init=True
             )
+            self.weight._order = "F"  # the product reads it column by column, see kernels/dense.py
             self.bias = self.act = None
             if use_bias:
                 self.bias = self.params.get(
@@ -70,7 +73,16 @@ class Dense(HybridBlock):
             raise InputError(
                 self, f"the input has shape {x.shape}, with no features to learn from; expected (n, features)."
             )
+        self._check_dtype(x, as_dtype(self.weight.dtype))
         self.weight.shape = (self.weight.shape[0], features)
+
+    def _check_dtype(self, x: Any, kind: Any) -> None:
+        if x.dtype != kind:
+            raise InputError(
+                self,
+                f"the input has dtype {x.dtype}, the weights are {kind}. Write x.astype('{kind}')"
+                + (f", or net.cast('{x.dtype}')." if x.dtype.kind == "f" else "."),
+            )
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         act = self.act
@@ -88,17 +100,14 @@ class Dense(HybridBlock):
         """Return the error that tells what the layer expects."""
         if isinstance(problem, Located):
             return problem
-        kind, expected = self.weight.data().dtype, self.weight.shape[1]
-        if x.ndim and x.dtype != kind:
-            return InputError(
-                self,
-                f"the input has dtype {x.dtype}, the weights are {kind}. Write x.astype('{kind}'), or net.cast('{x.dtype}').",
-            )
+        expected = self.weight.shape[1]
+        if x.ndim:
+            self._check_dtype(x, self.weight.data().dtype)
         hint = " For a batch of one, write x.reshape(1, -1)." if x.ndim == 1 else ""
         return InputError(
             self,
             f"expects input of {expected} features (weight {self.weight.shape}), got an input of shape {x.shape}."
-            f"{hint} (Shape inconsistent)",
+            f"{hint}",
         )
 
     def __repr__(self) -> str:

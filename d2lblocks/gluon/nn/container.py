@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from d2lblocks import np, npx
-from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, kind_of, warn
 from d2lblocks.gluon.block import Block, indented
 from d2lblocks.gluon.hybrid import F, HybridBlock
 
@@ -23,8 +22,14 @@ class _Chain:
         for block in blocks:
             if not isinstance(block, Block):
                 raise ArrayTypeError(f"{type(self).__name__}.add takes blocks, got {_told(block)}")
-        for block in blocks:
-            self.register_child(block)  # type: ignore[attr-defined]
+        before = dict(self._children)
+        try:
+            for block in blocks:
+                self.register_child(block)  # type: ignore[attr-defined]
+        except BaseException:  # all or none
+            self._children.clear()
+            self._children.update(before)
+            raise
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(\n{indented(self._children)}\n)"
@@ -41,17 +46,21 @@ class _Chain:
             with part.name_scope():
                 part.add(*list(self._children.values())[key])
             return part
-        return list(self._children.values())[key]
+        try:
+            return list(self._children.values())[key]
+        except IndexError:
+            raise AxisError(f"{type(self).__name__} has {len(self)} layers, there is no layer [{key}].") from None
 
 
 def _told(thing: Any) -> str:
     if isinstance(thing, list | tuple):
         return f"a {type(thing).__name__}; write add(*layers)."
-    if isinstance(thing, type):
+    if isinstance(thing, type) and issubclass(thing, Block):
         return f"the class {thing.__name__}; make a layer of it: {thing.__name__}(...)."
-    if callable(thing):
-        return f"the function {getattr(thing, '__name__', thing)!r}; write nn.Lambda(function)."
-    return f"{thing!r} ({type(thing).__name__})."
+    if callable(thing) and hasattr(thing, "__name__") and not isinstance(thing, type):
+        return f"the function {thing.__name__!r}; write nn.Lambda(function)."
+    text = "an object" if type(thing).__repr__ is object.__repr__ else " ".join(repr(thing).split())
+    return f"{text if len(text) < 60 else text[:57] + '...'} ({kind_of(thing)})."
 
 
 class Sequential(_Chain, Block):
@@ -71,10 +80,9 @@ class Sequential(_Chain, Block):
     def hybridize(self, active: bool = True, **kwargs: Any) -> None:
         """Hybridize the children."""
         if self._children and all(isinstance(child, HybridBlock) for child in self._children.values()):
-            warnings.warn(
+            warn(
                 f"All children of this Sequential layer '{self.prefix}' are HybridBlocks. "
-                "Consider using HybridSequential for the best performance.",
-                stacklevel=2,
+                "Consider using HybridSequential for the best performance."
             )
         super().hybridize(active, **kwargs)
 
@@ -88,9 +96,9 @@ class HybridSequential(_Chain, HybridBlock):
         super().__init__(blocks[0] if blocks else prefix, params)
 
     def forward(self, x: Any, *args: Any) -> Any:
-        """Call the blocks one after the other."""
+        """Call the blocks one after the other; what is given beside x goes to the first."""
         for block in self._children.values():
-            x = block(x)
+            x, args = block(x, *args), ()
         return x
 
 
@@ -102,7 +110,7 @@ def _function(function: Any) -> tuple[Callable, str]:
             raise ArgumentError(f"Function name {function} is not found in np or npx.")
         return found, function
     if not callable(function):
-        raise ArrayTypeError(f"Lambda takes a function or the name of one, got {type(function).__name__}.")
+        raise ArrayTypeError(f"Lambda takes a function or the name of one, got {kind_of(function)}.")
     return function, getattr(function, "__name__", type(function).__name__)
 
 
@@ -127,11 +135,12 @@ class HybridLambda(HybridBlock):
     def __init__(self, function: Any, prefix: str | None = None):
         super().__init__(prefix=prefix)
         found, self._func_name = _function(function)
-        self._func = (lambda F, *args: found(*args)) if isinstance(function, str) else found
+        self._func = found
+        self._takes_F = not isinstance(function, str)
 
     def forward(self, x: Any, *args: Any) -> Any:
         """Call the function."""
-        return self._func(F, x, *args)
+        return self._func(F, x, *args) if self._takes_F else self._func(x, *args)
 
     def __repr__(self) -> str:
         return f"HybridLambda({self._func_name})"

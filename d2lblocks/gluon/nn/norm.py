@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from d2lblocks.gluon.hybrid import HybridBlock
+from d2lblocks.gluon.located import InputError
 
 
 class _Norm(HybridBlock):
@@ -21,8 +22,22 @@ class _Norm(HybridBlock):
 
     def infer_shape(self, x: Any, *args: Any) -> None:
         """Every parameter has one number per channel."""
+        n = self._channels(x)
         for p in self._reg_params.values():
-            p.shape = (x.shape[self._axis],)
+            p.shape = (n,)
+
+    def _channels(self, x: Any) -> int:
+        """Return the number of channels of x, or say why it has none."""
+        if not -x.ndim <= self._axis < x.ndim or not x.shape[self._axis]:
+            raise InputError(self, f"expects channels on axis {self._axis}, got an input of shape {x.shape}.")
+        if x.dtype.kind != "f":
+            raise InputError(self, f"the input has dtype {x.dtype}, expected float32. Write x.astype('float32').")
+        return x.shape[self._axis]
+
+    def _check(self, x: Any, n: int) -> None:
+        """Refuse an input before the running statistics are touched."""
+        if self._channels(x) != n:
+            raise InputError(self, f"expects {n} channels on axis {self._axis}, got an input of shape {x.shape}.")
 
     def _facts(self, facts: dict) -> str:
         channels = self.gamma.shape[0]
@@ -50,6 +65,7 @@ class BatchNorm(_Norm):
             self.running_var = self._own("running_var", running_variance_initializer, False, True)
 
     def hybrid_forward(self, F: Any, x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any) -> Any:
+        self._check(x, gamma.size)
         return F.npx.batch_norm(x, gamma, beta, running_mean, running_var, **self._settings)
 
     def __repr__(self) -> str:
@@ -70,6 +86,7 @@ class LayerNorm(_Norm):
             self.beta = self._own("beta", beta_initializer, center)
 
     def hybrid_forward(self, F: Any, x: Any, gamma: Any, beta: Any) -> Any:
+        self._check(x, gamma.size)
         return F.npx.layer_norm(x, gamma, beta, axis=self._axis, eps=self._settings["eps"])
 
     def __repr__(self) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 from d2lblocks import initializer, io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, warn
 from d2lblocks.gluon.parameter.loading import assign, check_all
-from d2lblocks.gluon.parameter.single import Constant, Parameter
+from d2lblocks.gluon.parameter.single import Constant, Parameter, known_sizes
 from d2lblocks.np.creation import array
+from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich
 
@@ -30,7 +30,11 @@ class ParameterDict(Rich):
         return f"{self._prefix + ' ' if self._prefix else ''}(\n{lines}\n)"
 
     def __getitem__(self, key: str) -> Parameter:
-        return self._params[key]
+        try:
+            return self._params[key]
+        except KeyError:
+            known = ", ".join(self._params) or "none"
+            raise KeyError(f"There is no parameter {key!r} here. Known names: {known}.") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._params)
@@ -82,16 +86,16 @@ class ParameterDict(Rich):
             elif (
                 key not in ("init", "allow_deferred_init", "shape")
                 and stored is not None
-                and not _equal(stored, wanted)
+                and not _equal(key, stored, wanted)
             ):
-                self._refuse(name, key, wanted, stored)
+                self._refuse(name, key, _shown(key, wanted), _shown(key, stored))
             elif stored is None:
                 setattr(found, key, wanted)
         return found
 
     def _match_shape(self, found: Parameter, wanted: Any) -> None:
         """Fill in the sizes that only one side knows."""
-        wanted = tuple(-1 if n is None or n <= 0 else n for n in ((wanted,) if isinstance(wanted, int) else wanted))
+        wanted = known_sizes(wanted)
         stored = found.shape or ()
         if len(wanted) != len(stored) or any(a != b and -1 not in (a, b) for a, b in zip(wanted, stored, strict=True)):
             self._refuse(found.name, "shape", wanted, stored)
@@ -128,7 +132,7 @@ class ParameterDict(Rich):
         for name, p in other.items():
             if name in self._params and self._params[name] is not p:
                 raise MismatchError(
-                    f"Cannot update self with other because they have different Parameters with the same name '{name}'"
+                    f"Two different Parameters have the same name '{name}'. Give every block a prefix of its own, or none."
                 )
         self._params.update(other._params)
 
@@ -152,13 +156,18 @@ class ParameterDict(Rich):
         done = [] if force_reinit else [p.name for p in self.values() if p._data is not None]
         if done:
             more = f" (and {len(done) - 1} more)" if len(done) > 1 else ""
-            warnings.warn(
-                f"Parameter '{done[0]}'{more} is already initialized, ignoring. Set force_reinit=True to re-initialize.",
-                stacklevel=3,
+            warn(
+                f"Parameter '{done[0]}'{more} is already initialized, ignoring. Set force_reinit=True to re-initialize."
             )
-        for p in self.values():
-            if p._data is None or force_reinit:
-                p.initialize(None, ctx, default, force_reinit)
+        before = [(p, p._data, p._pending, p._contexts) for p in self.values()]
+        try:
+            for p in self.values():
+                if p._data is None or force_reinit:
+                    p.initialize(None, ctx, default, force_reinit)
+        except BaseException:  # all or none
+            for p, data, pending, contexts in before:
+                p._data, p._pending, p._contexts = data, pending, contexts
+            raise
 
     def zero_grad(self) -> None:
         """Set all gradients to 0."""
@@ -211,5 +220,9 @@ class ParameterDict(Rich):
         assign(plan, ctx, dtype_source if cast_dtype else "current")
 
 
-def _equal(stored: Any, wanted: Any) -> bool:
-    return stored == wanted or str(stored) == str(wanted)
+def _equal(key: str, stored: Any, wanted: Any) -> bool:
+    return stored == wanted or str(_shown(key, stored)) == str(_shown(key, wanted))
+
+
+def _shown(key: str, value: Any) -> Any:
+    return as_dtype(value) if key == "dtype" else value

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
+import numbers
 from typing import Any
 
 import numpy as onp
 
 from d2lblocks import autograd, initializer
 from d2lblocks.context import Context, require_cpu
-from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MismatchError, MXNetError
+from d2lblocks.errors import (
+    ArgumentError,
+    ArrayTypeError,
+    DeferredInitializationError,
+    MismatchError,
+    MXNetError,
+    kind_of,
+    warn,
+)
 from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray, wrap
@@ -44,11 +52,13 @@ class Parameter(Rich):
         self.init = init
         self._differentiable = differentiable
         self._allow_deferred_init = allow_deferred_init
-        self._shape = _unknowns((shape,) if isinstance(shape, int) else shape)
+        self._shape = known_sizes((shape,) if isinstance(shape, int) else shape)
+        as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
         self._dtype = dtype
         self._data: ndarray | None = None
         self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
         self._contexts: list[Context] = []
+        self._order: Any = "C"  # how the numbers lie in memory: "F" puts the columns of a matrix side by side
         self._grad_req = "null"
         self.grad_req = grad_req
 
@@ -71,12 +81,13 @@ class Parameter(Rich):
 
     @shape.setter
     def shape(self, new: Any) -> None:
-        new = _unknowns(new)
+        new = known_sizes(new)
         if self._shape is not None:
             fits = new is not None and len(new) == len(self._shape)
             if not fits or any(old not in (-1, n) for old, n in zip(self._shape, new or (), strict=True)):
+                unknown = " (-1: not known yet)" if -1 in self._shape else ""
                 raise MismatchError(
-                    f"Expected shape {new} is incompatible with given shape {self._shape}. (parameter '{self.name}')"
+                    f"Shape {new} is incompatible with shape {self._shape} of Parameter '{self.name}'{unknown}."
                 )
         self._shape = new
 
@@ -117,20 +128,25 @@ class Parameter(Rich):
             ValueError: the shape is unknown and may not wait.
         """
         if self._data is not None and not force_reinit:
-            warnings.warn(
-                f"Parameter '{self.name}' is already initialized, ignoring. Set force_reinit=True to re-initialize.",
-                stacklevel=2,
-            )
+            warn(f"Parameter '{self.name}' is already initialized, ignoring. Set force_reinit=True to re-initialize.")
             return
-        chosen = initializer.create(init or self.init or default_init or initializer.Uniform())
+        try:
+            chosen = initializer.create(init or self.init or default_init or initializer.Uniform())
+        except (ArgumentError, ArrayTypeError) as problem:
+            raise type(problem)(f"Parameter '{self.name}': {problem}") from None
         contexts = [require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])]
         if not self._known() and not self._allow_deferred_init:
             raise ArgumentError(
                 f"Cannot initialize Parameter '{self.name}' because it has invalid shape: {self.shape}. Give every size."
             )
+        before = self._data, self._pending
         self._data, self._pending = None, (chosen, contexts)
-        if self._known():
-            self.finish()
+        try:
+            if self._known():
+                self.finish()
+        except BaseException:
+            self._data, self._pending = before
+            raise
 
     def finish(self) -> None:
         """Fill a waiting parameter whose shape has become known."""
@@ -144,9 +160,13 @@ class Parameter(Rich):
             )
         self._become(self._filled(chosen), contexts)
 
+    def wait_again(self, shape: tuple | None, pending: tuple | None) -> None:
+        """Go back to waiting, with less known of the shape."""
+        self._shape, self._data, self._pending = shape, None, pending
+
     def _filled(self, chosen: Any) -> ndarray:
         """Return a new array of the parameter's shape, filled by the initializer, which must write into it."""
-        fresh = wrap(onp.zeros(self._shape, as_dtype(self._dtype)))
+        fresh = wrap(onp.zeros(self._shape, as_dtype(self._dtype), self._order))
         untouched = fresh._watch()[0]
         with autograd.pause(train_mode=autograd.is_training()):
             try:
@@ -154,16 +174,20 @@ class Parameter(Rich):
             except (ArgumentError, ArrayTypeError) as problem:
                 if self.name in str(problem):
                     raise
-                raise type(problem)(f"Parameter '{self.name}' of shape {self._shape}: {problem}") from None
+                kind = ArrayTypeError if isinstance(problem, TypeError) else ArgumentError
+                raise kind(f"Parameter '{self.name}' of shape {self._shape}: {problem}") from None
+            except Exception as problem:  # the initializer's own error goes on, with the name of the parameter
+                problem.add_note(f"while filling parameter '{self.name}' of shape {self._shape}")
+                raise
         if fresh._watch()[0] == untouched and fresh.size:
-            warnings.warn(
+            warn(
                 f"{type(chosen).__name__} did not write into the array of parameter '{self.name}', which stays 0. "
-                "Write data[:] = ..., not data = ...",
-                stacklevel=2,
+                "Write data[:] = ..., not data = ..."
             )
         return fresh
 
     def _become(self, data: ndarray, contexts: list[Context] | None = None) -> None:
+        data._data = onp.asarray(data._data, order=self._order)
         self._data, self._pending = data, None
         self._contexts = contexts or self._contexts or [Context.default_ctx]
         if self._contexts[0] != Context.default_ctx:
@@ -231,7 +255,7 @@ class Parameter(Rich):
         if isinstance(data, onp.ndarray):
             data = array(data)
         if not isinstance(data, ndarray):
-            raise ArrayTypeError(f"Parameter '{self.name}': set_data takes an array, got {type(data).__name__}; "
+            raise ArrayTypeError(f"Parameter '{self.name}': set_data takes an array, got {kind_of(data)}; "
                                  "write np.array(...).")  # fmt: skip
         self.shape = data.shape
         if self._data is not None:
@@ -281,15 +305,17 @@ class Constant(Parameter):
     @grad_req.setter
     def grad_req(self, req: str) -> None:
         if req != "null":
-            warnings.warn(
+            warn(
                 f'Constant parameter "{self.name}" does not support grad_req other than "null", '
-                f'and new value "{req}" is ignored.',
-                stacklevel=2,
+                f'and new value "{req}" is ignored.'
             )
 
 
-def _unknowns(shape: Any) -> tuple | None:
+def known_sizes(shape: Any) -> Any:
     """Return the shape as a tuple in which unknown sizes are -1."""
     if shape is None:
         return None
-    return tuple(-1 if n is None or n <= 0 else int(n) for n in shape)
+    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    if not all(n is None or (isinstance(n, numbers.Integral) and not isinstance(n, bool)) for n in sizes):
+        raise ArrayTypeError(f"A shape is made of whole numbers, got {shape!r}.")
+    return tuple(-1 if n is None or n <= 0 else int(n) for n in sizes)

@@ -1,0 +1,144 @@
+"""Every kernel against its NumPy equal: as the compiled function, and as the plain Python that a reader sees."""
+
+import numpy as onp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from d2lblocks.kernels import cross_entropy, dense, update
+from d2lblocks.kernels._jit import KERNELS, enabled
+
+EPS = onp.finfo("float32").eps
+ODD = (onp.nan, onp.inf, -onp.inf)  # no 0 beside them: BLAS may leave out products with 0, where 0 inf is NaN
+
+
+def drawn(rng, *shape, odd=False):
+    x = rng.normal(size=shape).astype("float32")
+    if odd and x.size:
+        x.reshape(-1)[rng.integers(x.size, size=2)] = rng.choice(ODD, 2)
+    return x
+
+
+def dense_forward(rng, n, k, m, odd):
+    x, w = drawn(rng, n, k, odd=odd), drawn(rng, k, m, odd=odd)
+    b = drawn(rng, m) if rng.integers(2) else dense.NONE
+    return x, w, b, bool(rng.integers(2)), onp.full((n, m), 9, "float32")
+
+
+def dense_backward(rng, n, k, m, odd):
+    db = onp.full(m, 9, "float32") if rng.integers(2) else dense.NONE
+    return drawn(rng, n, m, odd=odd), drawn(rng, n, k), onp.full((k, m), 9, "float32"), db
+
+
+def gate(rng, n, k, m, odd):
+    return drawn(rng, n, m, odd=odd), drawn(rng, n, m, odd=odd), onp.full((n, m), 9, "float32")
+
+
+def ce_forward(rng, n, k, m, odd):
+    scores = 30 * drawn(rng, n, m, odd=odd)
+    return scores, rng.integers(m, size=n), onp.empty(n, "float32"), onp.empty((n, m), "float32")
+
+
+def ce_backward(rng, n, k, m, odd):
+    p = abs(drawn(rng, n, m, odd=odd))
+    return drawn(rng, n), rng.integers(m, size=n), p, onp.empty((n, m), "float32")
+
+
+def numbers(rng):
+    return float(rng.uniform(0.1, 2)), float(rng.choice([0.0, 0.5])), float(rng.choice([0.0, 0.01]))
+
+
+def sgd(rng, n, k, m, odd):
+    return drawn(rng, m), drawn(rng, m, odd=odd), 0.1, *numbers(rng)
+
+
+def momentum(rng, n, k, m, odd):
+    return drawn(rng, m), drawn(rng, m, odd=odd), drawn(rng, m), 0.1, 0.9, *numbers(rng)
+
+
+def adam(rng, n, k, m, odd):
+    v = abs(drawn(rng, m))
+    return drawn(rng, m), drawn(rng, m, odd=odd), drawn(rng, m), v, 0.1, 0.9, 0.999, 1e-8, *numbers(rng)
+
+
+CASES = {
+    dense.forward_loop: dense_forward,
+    dense.backward_loop: dense_backward,
+    dense.gate: gate,
+    cross_entropy.forward_loop: ce_forward,
+    cross_entropy.backward_loop: ce_backward,
+    update.sgd: sgd,
+    update.momentum: momentum,
+    update.adam: adam,
+}
+
+
+def test_every_kernel_has_a_case():
+    assert set(KERNELS) == set(CASES)
+
+
+def called(function, args):
+    args = [a.copy() if isinstance(a, onp.ndarray) else a for a in args]
+    with onp.errstate(all="ignore"):
+        function(*args)
+    return [a for a in args if isinstance(a, onp.ndarray)]
+
+
+def agree(found, right, exact, terms):
+    for a, b in zip(found, right, strict=True):
+        if exact:
+            onp.testing.assert_array_equal(a, b)
+        else:  # sums of `terms` products in another order
+            onp.testing.assert_allclose(a, b, rtol=8 * EPS * terms, atol=8 * EPS * terms)
+
+
+@pytest.mark.parametrize("kernel", CASES, ids=lambda kernel: kernel.__name__)
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 9), k=st.integers(1, 40), m=st.integers(1, 40), odd=st.booleans(), seed=st.integers(0, 2**32))
+def test_kernel_equals_numpy(kernel, n, k, m, odd, seed):
+    args = CASES[kernel](onp.random.default_rng(seed), n, k, m, odd)
+    right = called(kernel.equal, args)
+    terms = 30 * max(n, k, m)
+    agree(called(kernel.run, args), right, kernel.exact, terms)
+    if n * k * m < 500:
+        agree(called(kernel.loop, args), right, kernel.exact, terms)
+
+
+def test_kernels_are_compiled_where_they_can_be():
+    args = sgd(onp.random.default_rng(0), 1, 1, 3, False)
+    update.sgd.run(*args)
+    assert (update.sgd.run is update.sgd.equal) == (not enabled())
+
+
+@pytest.mark.parametrize("n", [1, 2, 64])
+@pytest.mark.parametrize("k", [1, 20, 1100])
+def test_dense_by_loop_and_by_blas(n, k):
+    rng = onp.random.default_rng(0)
+    x, w, b = drawn(rng, n, k), drawn(rng, k, 40), drawn(rng, 40)
+    right = onp.maximum(x.astype("float64") @ w + b, 0)
+    onp.testing.assert_allclose(dense.forward(x, w, b, True), right, rtol=1e-4, atol=1e-4)
+    dw, db, g = onp.empty_like(w), onp.empty_like(b), drawn(rng, n, 40)
+    h = dense.backward(g, right.astype("float32"), x, True, dw, db)
+    onp.testing.assert_array_equal(h, onp.where(right > 0, g, 0))
+    onp.testing.assert_allclose(dw, x.astype("float64").T @ h, rtol=1e-4, atol=1e-4)
+    onp.testing.assert_allclose(db, h.sum(0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("x", "w", "b"), [((2, 3), (4, 5), (5,)), ((2, 4), (4, 5), (1,)), ((2, 4), (4, 5), (0,))])
+def test_a_loop_never_reads_past_the_end(x, w, b):
+    x, w, b = (onp.zeros(shape, "float32") for shape in (x, w, b))
+    with pytest.raises(ValueError, match="do not fit"):
+        dense.forward(x, w, b, False)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_update_of_any_layout(order, dtype):
+    rng = onp.random.default_rng(0)
+    w, g = (onp.asarray(rng.normal(size=(6, 8)), dtype, order) for _ in range(2))
+    plain, stored = w.copy(), g.copy("C")
+    update.step(update.sgd, (w, stored), 0.1, 1.0, 0.0, 0.0)
+    onp.testing.assert_array_equal(w, plain - plain.dtype.type(0.1) * g)
+    part = onp.zeros((6, 8), "float32")
+    update.step(update.sgd, (part[:, 2:4], onp.ones((6, 2), "float32")), 1.0, 1.0, 0.0, 0.0)
+    assert part.sum() == -12  # a window that is not in a row is written too

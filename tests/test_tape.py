@@ -1,0 +1,118 @@
+"""What the walk back promises: buffers written in place, nothing half done, no number read that has changed since."""
+
+import gc
+import weakref
+
+import numpy as onp
+import pytest
+
+from d2lblocks import autograd, np, npx
+from d2lblocks.gluon import nn
+
+
+def leaves(*shapes):
+    rng = onp.random.default_rng(0)
+    made = [np.array(rng.normal(size=shape).astype("float32")) for shape in shapes]
+    for x in made:
+        x.attach_grad()
+    return made
+
+
+def test_a_kept_gradient_sees_the_next_backward():
+    x, w, b = leaves((2, 3), (4, 3), (4,))
+    kept = w.grad
+    with autograd.record():
+        y = npx.fully_connected(x, w, b)
+    y.backward()
+    onp.testing.assert_allclose(kept.asnumpy(), onp.ones((2, 4)).T @ x.asnumpy(), rtol=1e-6)
+
+
+def test_one_weight_used_three_times_adds_up():
+    x, w = leaves((2, 3), (3, 3))
+    with autograd.record():
+        y = npx.fully_connected(npx.fully_connected(npx.fully_connected(x, w), w), w)
+    y.backward()
+    X, W, one = x.asnumpy(), w.asnumpy(), onp.ones((2, 3))
+    right = one.T @ (X @ W.T @ W.T) + (one @ W).T @ (X @ W.T) + (one @ W @ W).T @ X
+    onp.testing.assert_allclose(w.grad.asnumpy(), right, rtol=1e-4)
+
+
+def test_a_weight_that_is_also_the_input():
+    (w,) = leaves((3, 3))
+    with autograd.record():
+        y = npx.fully_connected(w, w)
+    y.backward()
+    W, one = w.asnumpy(), onp.ones((3, 3))
+    onp.testing.assert_allclose(w.grad.asnumpy(), one @ W + one.T @ W, rtol=1e-5)
+
+
+def test_a_gradient_that_takes_part_in_the_next_loss():
+    """The rule must not write into the buffer that another rule still reads."""
+    x, w = leaves((2, 3), (4, 3))
+    with autograd.record():
+        y = npx.fully_connected(x, w)
+    y.backward()
+    before = w.grad.asnumpy()
+    with autograd.record():
+        z = (npx.fully_connected(x, w).sum() + (w.grad * w).sum()) * 1.0
+    z.backward()
+    onp.testing.assert_allclose(w.grad.asnumpy(), onp.ones((2, 4)).T @ x.asnumpy() + before, rtol=1e-5)
+
+
+def test_an_error_leaves_every_gradient_as_it_was():
+    x, w = leaves((2, 3), (4, 3))
+    u = np.ones((2, 4))
+    with autograd.record():
+        y = npx.fully_connected(x, w) * u
+    w.grad[:] = 7
+    u[:] = 2
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+    assert (w.grad == 7).all()
+    assert not autograd.is_training()
+
+
+def test_out_joins_the_graph():
+    (x,) = leaves((3,))
+    z = np.zeros(3)
+    with autograd.record():
+        np.exp(x, out=z)
+        y = z * 2
+    y.backward()
+    onp.testing.assert_allclose(x.grad.asnumpy(), 2 * onp.exp(x.asnumpy()), rtol=1e-6)
+
+
+def test_views_and_arrays_share_their_clock():
+    (x,) = leaves((4,))
+    u = np.ones((2, 4))
+    with autograd.record():
+        y = x * u[1]
+    u[1] = 5
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_no_loop_of_references_keeps_the_graph():
+    net = nn.Dense(3)
+    net.initialize()
+    gc.disable()
+    try:
+        with autograd.record():
+            y = net(np.ones((2, 4)))
+        raw = weakref.ref(y._data)
+        del y
+        assert raw() is None
+    finally:
+        gc.enable()
+
+
+def test_rows_of_a_weight_are_windows():
+    """A layer's weight lies column by column in memory; x[i] is a window all the same, x[:, j] a copy."""
+    net = nn.Dense(3, in_units=4)
+    net.initialize()
+    w = net.weight.data()
+    w[1][2] = 42
+    w[0:2][0] = 7
+    w[:, 3][:] = 5
+    assert float(w[1, 2]) == 42 and (w[0] == 7).all() and not (w[:, 3] == 5).any()
+    assert net.weight.data().asnumpy().flags.c_contiguous

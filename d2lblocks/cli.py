@@ -5,25 +5,25 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import platform
-import shutil
+import re
+import signal
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from d2lblocks import __version__, npx
+from d2lblocks import autograd, gluon, np
+from d2lblocks.doctor import doctor
 from d2lblocks.errors import ArgumentError, MXNetError
-
-PACKAGES = ("numpy", "numba", "threadpoolctl", "jupyterlab", "ipywidgets", "anywidget", "matplotlib", "nbclient")
+from d2lblocks.formats.atomic import replacing
 
 
 def chapters_folder() -> Path:
     """Return the folder that holds the chapters: beside the package in a checkout, inside it in a wheel."""
     here = Path(__file__).resolve().parent
     for folder in (here.parent / "chapters", here / "_chapters"):
-        if folder.is_dir():
+        if (folder / "images").is_dir():
             return folder
     raise MXNetError("The chapters are not beside this installation; install d2lblocks again.")
 
@@ -50,7 +50,7 @@ def need(module: str) -> None:
 def working_copy() -> Path:
     """Return a folder of chapters that the learner may change: the checkout's own, or a copy in the working folder.
 
-    A file that is already there is never overwritten.
+    A file that is already there is never overwritten, and none is there by half.
     """
     source = chapters_folder()
     if source.name == "chapters":
@@ -60,17 +60,28 @@ def working_copy() -> Path:
         place = target / file.relative_to(source)
         if file.is_file() and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, place)
+            with replacing(place) as copy:
+                copy.write(file.read_bytes())
     return target
 
 
-def lab(number: int | None) -> int:
-    """Open chapter `number` (default: 1) in JupyterLab."""
+def trust(notebooks: list[Path]) -> None:
+    """Sign the chapters as they were shipped, so that JupyterLab shows their stored views with style."""
+    nbformat, sign = importlib.import_module("nbformat"), importlib.import_module("nbformat.sign")
+    notary = sign.NotebookNotary()
+    for path in notebooks:
+        notary.sign(nbformat.read(path, as_version=4))
+
+
+def lab(number: int | None, options: list[str]) -> int:
+    """Open chapter `number` (default: 1) in JupyterLab; `options` are JupyterLab's own."""
     need("jupyterlab")
     notebook = working_copy() / chosen(1 if number is None else number)[0].name
-    command = [sys.executable, "-m", "jupyterlab", str(notebook)]
+    trust(chosen(None))
+    command = [sys.executable, "-m", "jupyterlab", str(notebook), *options]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # Jupyter refuses the root user unless told
         command.append("--allow-root")
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's: it asks whether to stop
     return subprocess.run(command).returncode
 
 
@@ -83,55 +94,105 @@ def run(number: int | None) -> int:
     return int(bool(failures))
 
 
+def client_of(path: Path, notebook: Any) -> Any:
+    """Return an nbclient for a notebook. Its kernel speaks over encrypted channels where Jupyter can do that."""
+    manager = importlib.import_module("jupyter_client.manager").AsyncKernelManager
+    told = {"AsyncKernelManager": {"transport_encryption": "auto"}} if hasattr(manager, "transport_encryption") else {}
+    return importlib.import_module("nbclient").NotebookClient(
+        notebook,
+        timeout=120,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        kernel_manager_class=manager,
+        config=importlib.import_module("traitlets.config").Config(told),
+    )
+
+
 def execute(path: Path) -> bool:
     """Run the cells of one notebook in a fresh kernel; nothing is written back. Return whether all went well."""
-    nbformat, nbclient = importlib.import_module("nbformat"), importlib.import_module("nbclient")
-    notebook = nbformat.read(path, as_version=4)
-    cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    start, live = time.monotonic(), sys.stdout.isatty()
-    client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}})
+    nbformat, exceptions = importlib.import_module("nbformat"), importlib.import_module("nbclient.exceptions")
+    nothing = importlib.import_module("jupyter_client.kernelspec").NoSuchKernel
+    start, bar, done, client = time.monotonic(), Bar(path.stem), 0, None
     try:
-        with client.setup_kernel():
-            for done, i in enumerate(cells, 1):
-                client.execute_cell(notebook.cells[i], i)
-                if live:
-                    bar = "#" * (30 * done // len(cells))
-                    print(f"\r{path.stem:28} [{bar:30}] {done}/{len(cells)}", end="", flush=True)
-    except nbclient.exceptions.CellExecutionError as problem:
-        print(f"\n{path.name}: {problem}", file=sys.stderr)
+        notebook = nbformat.read(path, as_version=4)
+        cells = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        client = client_of(path, notebook)
+        client.create_kernel_manager()
+        client.start_new_kernel()
+        client.start_new_kernel_client()
+        for done, i in enumerate(cells):
+            bar.show(done, len(cells))
+            client.execute_cell(notebook.cells[i], i)
+    except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as problem:
+        bar.end("failed")
+        print(f"{path.name} is no notebook: {problem}. Restore it from where it came.", file=sys.stderr)
         return False
-    print(f"{chr(13) if live else ''}{path.stem:28} {len(cells)} cells in {time.monotonic() - start:.1f} s")
+    except (exceptions.CellExecutionError, exceptions.CellTimeoutError, RuntimeError, nothing) as problem:
+        bar.end("failed")
+        text = str(problem) if sys.stderr.isatty() else re.sub(r"\x1b\[[\d;]*m", "", str(problem))
+        print(f"{path.name}, code cell {done + 1}: {text}", file=sys.stderr)
+        return False
+    except KeyboardInterrupt:
+        bar.end("stopped")
+        raise
+    finally:
+        end_kernel(client)
+    bar.end(f"{len(cells)} cells in {time.monotonic() - start:.1f} s")
     return True
 
 
-def doctor() -> int:
-    """Print versions and places, and what is wrong with its cure."""
-    print(f"d2lblocks     {__version__}\nPython        {platform.python_version()} on {platform.platform()}")
-    problems = []
-    for name in PACKAGES:
-        try:
-            print(f"{name:13} {version(name)}")
-        except PackageNotFoundError:
-            print(f"{name:13} missing")
-            problems.append(f"{name} is missing: {sys.executable} -m pip install 'd2lblocks[lab]'")
-    cache = os.environ.get("NUMBA_CACHE_DIR") or str(Path(__file__).parent / "__pycache__")
-    print(f"kernel cache  {cache}\nCPU           {os.environ.get('NUMBA_CPU_NAME') or platform.machine()}")
-    if not os.access(Path(cache).parent, os.W_OK) and not os.environ.get("NUMBA_CACHE_DIR"):
-        problems.append(f"the kernel cache {cache} is not writable: set NUMBA_CACHE_DIR to a folder of yours")
-    if os.environ.get("OPENBLAS_CORETYPE"):
-        problems.append("OPENBLAS_CORETYPE is set and may slow matrix products: unset it")
-    for problem in problems:
-        print(f"! {problem}")
-    print("all is well" if not problems else f"{len(problems)} to mend")
-    return int(bool(problems))
+def end_kernel(client: Any) -> None:
+    """End the kernel of a client at once. Nothing here waits for it, so that Ctrl-C can come at any time."""
+    if client is None or client.km is None:
+        return
+    if client.kc is not None:
+        client.kc.stop_channels()
+    process = getattr(client.km.provisioner, "process", None)
+    if process:
+        process.kill()
+        process.wait()
+    client.km.cleanup_connection_file()
+
+
+class Bar:
+    """A line that fills while a chapter runs; without a terminal only its name and its end."""
+
+    def __init__(self, name: str):
+        self.live = sys.stdout.isatty()
+        self.name = f"{name:28}"
+        print(self.name, end=" ", flush=True)
+
+    def show(self, done: int, of: int) -> None:
+        if self.live:
+            print(f"\r{self.name} [{'#' * (30 * done // of):30}] {done}/{of}", end="", flush=True)
+
+    def end(self, text: str) -> None:
+        print(f"\r{self.name} {text:44}".rstrip() if self.live else text, flush=True)
+
+
+def train_briefly(rule: str, **options: float) -> None:
+    """Take one step with an optimizer; sizes are such that every kernel takes part."""
+    net = gluon.nn.Sequential()
+    net.add(gluon.nn.Dense(64, activation="relu"), gluon.nn.Dense(2))
+    net.initialize()
+    with autograd.record():
+        loss = gluon.loss.SoftmaxCrossEntropyLoss()(net(np.ones((4, 3))), np.zeros(4))
+    loss.backward()
+    gluon.Trainer(net.collect_params(), rule, options).step(4)
 
 
 def warm() -> int:
-    """Do in advance what would make the first use slow: byte code, fonts, and one training step."""
-    npx.waitall()
-    if importlib.util.find_spec("matplotlib"):
-        subprocess.run([sys.executable, "-c", "import matplotlib.pyplot"], check=False)
-    print("warm")
+    """Do in advance what would make the first use slow: kernels are compiled, byte code, and fonts."""
+    imports = [
+        subprocess.Popen([sys.executable, "-c", f"import {module}"])
+        for module in ("matplotlib.pyplot", "jupyterlab.labapp", "ipykernel.kernelapp")
+        if importlib.util.find_spec(module.partition(".")[0])
+    ]
+    for rule, options in (("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {})):
+        train_briefly(rule, **options)
+    if importlib.util.find_spec("nbformat"):
+        trust(chosen(None))
+    print("warm" if not any([child.wait() for child in imports]) else "warm, but for imports that failed")
     return 0
 
 
@@ -139,20 +200,23 @@ def main(arguments: list[str] | None = None) -> int:
     """Read the command line and do it; gives back the exit code."""
     parser = argparse.ArgumentParser(prog="d2lblocks", description="Chapters on how a deep learning framework works.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("lab", "open a chapter in JupyterLab"), ("run", "run chapters without a browser")):
+    for name, text, default in (("lab", "open a chapter in JupyterLab (further options go there)", "1"),
+                                ("run", "run chapters without a browser", "all")):  # fmt: skip
         commands.add_parser(name, help=text).add_argument(
-            "chapter", nargs="?", type=int, help="number; default: 1 / all"
+            "chapter", nargs="?", type=int, help=f"its number; default: {default}"
         )
     commands.add_parser("doctor", help="print versions, what is wrong, and the cure")
     commands.add_parser("warm", help="do in advance what would make the first use slow")
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command != "lab":
+        parser.error(f"unknown arguments: {' '.join(rest)}")
     try:
-        if options.command in ("lab", "run"):
-            return {"lab": lab, "run": run}[options.command](options.chapter)
-        return doctor() if options.command == "doctor" else warm()
-    except MXNetError as problem:
+        if options.command == "lab":
+            return lab(options.chapter, rest)
+        return run(options.chapter) if options.command == "run" else {"doctor": doctor, "warm": warm}[options.command]()
+    except (MXNetError, OSError) as problem:
         print(problem, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
+        print("Stopped.", file=sys.stderr)
         return 130

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import numbers
 import re
 import warnings
 from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as onp
@@ -33,7 +33,7 @@ class Op:
     with raw arrays while rules run, it returns raw arrays: so one rule serves first and higher derivatives.
     """
 
-    wrap: Callable[[onp.ndarray], Any]  # set by the array class, which lives one floor up
+    wrap: Callable[..., Any]  # set by the array class, which lives one floor up
     array_class: type[Variable]  # the array class itself
     memory = False  # forward returns (result, what the rules need besides)
     discrete = False  # results are counts, positions or truths: nothing to differentiate
@@ -56,7 +56,7 @@ class Op:
 
     def _read_signature(self, forward: Callable) -> None:
         """Parameters before the `*` are arrays, those behind it are settings; *arrays takes any number."""
-        parameters = inspect.signature(forward).parameters.values()
+        parameters = signature(forward).parameters.values()
         self.arrays = {p.name: p.default for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD}
         self.settings = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
@@ -64,17 +64,15 @@ class Op:
         self.known = frozenset(self.settings)
         self.optional = None in self.arrays.values()
         self.defaults = {p.name: p.default for p in parameters}
-        self.__signature__ = inspect.signature(forward)
+        self.__signature__ = signature(forward)
         if not self.variadic:
             self.arrange(*self.arrays, *self.settings, "out")
 
     def arrange(self, *order: str) -> None:
         """Fix the order of positional arguments; by itself it is arrays, settings, out."""
         self.order = order
-        shown = [
-            inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=self.defaults.get(n)) for n in order
-        ]
-        self.__signature__ = inspect.Signature(shown)
+        shown = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=self.defaults.get(n)) for n in order]
+        self.__signature__ = Signature(shown)
 
     def vjp(self, *names: str) -> Callable:
         """Register the rule `rule(g, z, *args, **settings)` for the gradient of the named arguments."""
@@ -106,11 +104,12 @@ class Op:
 
     def apply(self, args: tuple, settings: dict) -> Any:
         """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
-        raw, ours, tracked, Array = [], False, False, self.array_class
+        raw, first, tracked, Array = [], None, False, self.array_class
         for a in args:
             if type(a) is Array:
                 raw.append(a._data)
-                ours = True
+                if first is None:
+                    first = a
                 if a._node is not None:
                     tracked = True
             else:
@@ -119,14 +118,15 @@ class Op:
             z = self.forward(*raw, **settings)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as problem:
             raise explain(problem, self.title, raw, settings) from None
-        if not ours:
+        if first is None:
             return z.item() if isinstance(z, onp.generic) and not state.pulling else z  # of numbers, a number
         shown = z[0] if self.memory else z
+        ctx = first._ctx
         if tracked and state.recording and not self.discrete:
-            return self._recorded(args, raw, settings, z, shown)
-        return tuple([self.wrap(part) for part in shown]) if type(shown) is tuple else self.wrap(shown)
+            return self._recorded(args, raw, settings, z, shown, ctx)
+        return tuple([self.wrap(part, ctx) for part in shown]) if type(shown) is tuple else self.wrap(shown, ctx)
 
-    def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any) -> Any:
+    def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any, ctx: Any) -> Any:
         """Wrap the result and leave the node that made it."""
         parents, cell, Array = [], [0], self.array_class
         watched = [cell]
@@ -139,12 +139,12 @@ class Op:
         several = type(shown) is tuple
         node = Node(self, raw, settings, parents, z, len(shown) if several else 1, watched)
         if not several:
-            y = self.wrap(shown)
+            y = self.wrap(shown, ctx)
             y._node, y._written_at = node, cell
             return y
         made = []
         for k, part in enumerate(shown):
-            y = self.wrap(part)
+            y = self.wrap(part, ctx)
             y._node, y._out, y._written_at = node, k, cell
             made.append(y)
         return tuple(made)
@@ -184,7 +184,7 @@ class Op:
         arrays = []
         for name, default in self.arrays.items():
             value = bound.pop(name, default)
-            if value is inspect.Parameter.empty:
+            if value is Parameter.empty:
                 raise TypeError(f"{self.title}() misses its argument {name!r}.")
             arrays.append(value)
         return tuple(arrays), bound, out
@@ -254,12 +254,10 @@ class Elementwise(Op):
             self.rules[i] = self._fitted(rule, i)
 
     def _read_signature(self, forward: Callable) -> None:
-        self.arrays = dict.fromkeys(self._names, inspect.Parameter.empty)
+        self.arrays = dict.fromkeys(self._names, Parameter.empty)
         self.settings, self.variadic = [], False
         self.arity = len(self._names)
-        self.known = frozenset()
-        self.optional = False
-        self.defaults = self.arrays
+        self.known, self.optional, self.defaults = frozenset(), False, self.arrays
         self.arrange(*self._names, "out")
 
     @staticmethod
@@ -314,6 +312,8 @@ def plain(a: Any, name: str) -> Any:
         return a
     if isinstance(a, onp.generic | numbers.Number) and not isinstance(a, complex):
         return a.item() if isinstance(a, onp.generic) and not state.pulling else a
+    if isinstance(a, Variable):  # a stand-in, such as that of a parameter of unknown size, says why it has no numbers
+        return a._data
     if isinstance(a, onp.ndarray):
         if state.pulling:
             return a

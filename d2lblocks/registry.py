@@ -27,4 +27,4 @@ class Named:
             return cls.registry[name.lower()]
         except KeyError:
             known = ", ".join(sorted(cls.registry))
-            raise ArgumentError(f"Cannot find {cls.kind} {name!r}. Known names: {known}.") from None
+            raise ArgumentError(f"Cannot find {cls.kind} {name}. Known names: {known}.") from None

@@ -29,12 +29,13 @@ state = _State()
 
 
 class Variable:
-    """What the tape knows of an array: its numbers, and the node (with output number) that made it."""
+    """What the tape knows of an array: its numbers, the node (with output number) that made it, and where it lives."""
 
-    __slots__ = ("_data", "_node", "_out", "_written_at")
+    __slots__ = ("_data", "_node", "_out", "_written_at", "_ctx")
     _data: onp.ndarray
     _node: Node | Leaf | None
     _out: int
+    _ctx: Any  # None on the default context; results live where their first array does
     _written_at: list[int] | None  # one cell per buffer, shared by views: when it was last written since somebody cared
 
     def _written(self) -> None:

@@ -1,4 +1,7 @@
-"""Run chapters again and write their outputs back: python -m tests.refresh_chapters [number ...]."""
+"""Run chapters again and write their outputs back: python -m tests.refresh_chapters [number ...].
+
+With --metadata nothing is run: only what belongs to one machine is left out.
+"""
 
 import re
 import sys
@@ -28,6 +31,14 @@ def normalize(notebook):
     return notebook
 
 
+def clean(path):
+    """Leave out of one chapter what belongs to one machine, and touch the file only if there was something."""
+    text = path.read_text(encoding="utf-8")
+    cleaned = nbformat.writes(normalize(nbformat.reads(text, as_version=4))) + "\n"
+    if cleaned != text:
+        path.write_text(cleaned, encoding="utf-8", newline="\n")
+
+
 def refresh(path):
     """Run one chapter from the top; say which cells now print something else. A cell that fails leaves the file as it is."""
     notebook = nbformat.read(path, as_version=4)
@@ -41,7 +52,7 @@ def refresh(path):
 
 
 if __name__ == "__main__":
-    wanted = [int(number) for number in sys.argv[1:]]
+    wanted = [int(number) for number in sys.argv[1:] if number != "--metadata"]
     for chapter in sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")):
         if not wanted or int(chapter.name[:2]) in wanted:
-            refresh(chapter)
+            (clean if "--metadata" in sys.argv else refresh)(chapter)

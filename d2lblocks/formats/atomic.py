@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import re
@@ -27,7 +28,7 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
             yield f
         return
     folder, base = os.path.split(target)
-    temporary = os.path.join(folder, f".{base[:180]}.{os.getpid()}.{next(_calls)}.tmp")
+    temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
     try:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, 0o666), "wb") as f:
@@ -60,6 +61,12 @@ def _check_target(named: str, target: str) -> int | None:
     return mode
 
 
+def _stem(base: str) -> str:
+    """Return a name for temporary files of a file that leaves room for what is added: systems stop at 255 bytes."""
+    encoded = os.fsencode(base)
+    return base if len(encoded) <= 200 else hashlib.sha256(encoded).hexdigest()[:32]
+
+
 def _sync_folder(folder: str) -> None:
     """Make the rename itself durable, where folders can be synced."""
     with contextlib.suppress(OSError):
@@ -72,7 +79,7 @@ def _sync_folder(folder: str) -> None:
 
 def _remove_orphans(folder: str, base: str) -> None:
     """Remove temporary files of this target whose process was killed while it wrote."""
-    pattern = re.compile(re.escape(f".{base[:180]}.") + r"(\d+)\.\d+\.tmp")
+    pattern = re.compile(re.escape(f".{_stem(base)}.") + r"(\d+)\.\d+\.tmp")
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):
             match = pattern.fullmatch(entry)

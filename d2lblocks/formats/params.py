@@ -9,10 +9,10 @@ then the numbers, row by row. Older versions differ in the width of the sizes an
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import zlib
-from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as onp
 
@@ -27,6 +27,7 @@ _CODE_OF = {onp.dtype(text): code for code, text in _CODES.items()}
 _TRAILER = b"D2LBLK\x01\n"
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (.npz or a PyTorch file)",
+    b"PK\x05\x06": "an empty zip archive",
     b"\x80\x02": "a Python pickle, which is never opened: it can run code",
     b"\x80\x03": "a Python pickle, which is never opened: it can run code",
     b"\x80\x04": "a Python pickle, which is never opened: it can run code",
@@ -35,8 +36,7 @@ _FOREIGN = {
     b"\x89HDF": "an HDF5 file",
     b"\x93NUM": "a .npy file",
     b"version ": "a git-lfs pointer; fetch the real file with `git lfs pull`",
-    b"<!": "an HTML page; the download failed",
-    b"<h": "an HTML page; the download failed",
+    b"<": "an HTML page; the download failed",
 }
 
 
@@ -73,7 +73,7 @@ class _Reader:
     def into(self, raw: onp.ndarray, what: str) -> None:
         if not raw.nbytes:
             return
-        view = memoryview(raw.reshape(-1)).cast("B")
+        view = raw.reshape(-1).data.cast("B")
         if self.f.readinto(view) != raw.nbytes:  # type: ignore[attr-defined]
             raise self.fail(f"truncated: {what} needs {raw.nbytes} bytes")
         self.at += raw.nbytes
@@ -86,6 +86,8 @@ def read(file: str | os.PathLike) -> list[onp.ndarray] | dict[str, onp.ndarray]:
     Raises FormatError with the file's name for anything damaged or foreign, OSError for what the system refuses.
     """
     name = os.fspath(file)
+    if not stat.S_ISREG(mode := os.stat(name).st_mode) and not stat.S_ISDIR(mode):
+        raise FormatError(f"{name}: this is a device or a pipe, not a file.")
     with open(name, "rb") as f:
         reader = _Reader(f, name)
         _check_magic(reader)
@@ -102,12 +104,21 @@ def read(file: str | os.PathLike) -> list[onp.ndarray] | dict[str, onp.ndarray]:
 def _check_magic(reader: _Reader) -> None:
     if not reader.size:
         raise reader.fail("the file is empty")
-    start = reader.f.read(8)
+    start = reader.f.read(16)
     reader.f.seek(0)
-    if start != MAGIC:
-        kinds = [kind for mark, kind in _FOREIGN.items() if start.startswith(mark)]
-        raise reader.fail(f"this is {kinds[0]}" if kinds else f"the first bytes are {start.hex()}, not {MAGIC.hex()}")
+    if start[:8] != MAGIC:
+        kind = _foreign_kind(start, reader.size)
+        raise reader.fail(f"this is {kind}" if kind else f"the first bytes are {start[:8].hex()}, not {MAGIC.hex()}")
     reader.take(8, "the magic number")
+
+
+def _foreign_kind(start: bytes, size: int) -> str | None:
+    """Return what a file seems to be by its first 16 bytes; suffixes lie."""
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
+        return "a .safetensors file"
+    return next(
+        (kind for mark, kind in _FOREIGN.items() if start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(mark)), None
+    )
 
 
 def _read_record(reader: _Reader, i: int) -> onp.ndarray:
@@ -191,16 +202,24 @@ def _check_end(reader: _Reader, reserved: int) -> None:
 
 def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.ndarray]) -> None:
     """Write arrays as a parameter file, version 3, byte for byte as the original; atomic and durable."""
-    names = list(arrays) if isinstance(arrays, dict) else []
-    listed: Iterable[Any] = arrays.values() if isinstance(arrays, dict) else arrays
-    encoded = [name.encode() for name in names]
+    names = [name.encode() for name in arrays] if isinstance(arrays, dict) else []
+    listed = list(arrays.values()) if isinstance(arrays, dict) else arrays
+    codes = [_code(raw) for raw in listed]  # whatever cannot be written is found before a file is touched
     with replacing(file) as f:
-        write_all(f, MAGIC + struct.pack("<QQ", 0, len(arrays)))
-        for raw in listed:
-            kind = raw.dtype.newbyteorder("<") if raw.dtype.itemsize > 1 else raw.dtype
-            shape = struct.pack(f"<{raw.ndim}q", *raw.shape)
-            write_all(f, struct.pack("<Iii", _V3, 0, raw.ndim) + shape + struct.pack("<iii", 1, 0, _CODE_OF[kind]))
-            write_all(f, onp.ascontiguousarray(raw, kind).reshape(-1))
+        write_all(f, MAGIC + struct.pack("<QQ", 0, len(listed)))
+        for raw, code in zip(listed, codes, strict=True):
+            head = struct.pack("<Iii", _V3, 0, raw.ndim) + struct.pack(f"<{raw.ndim}q", *raw.shape)
+            write_all(f, head + struct.pack("<iii", 1, 0, code))
+            write_all(f, onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")).reshape(-1))
         write_all(f, struct.pack("<Q", len(names)))
-        for name in encoded:
+        for name in names:
             write_all(f, struct.pack("<Q", len(name)) + name)
+
+
+def _code(raw: onp.ndarray) -> int:
+    """Return the number that stands for an array's dtype."""
+    try:
+        return _CODE_OF[raw.dtype.newbyteorder("<")]
+    except KeyError:
+        known = ", ".join(str(kind) for kind in _CODE_OF)
+        raise FormatError(f"A parameter file cannot hold {raw.dtype} arrays, only {known}. Use astype first.") from None

@@ -50,11 +50,16 @@ class Block(Rich):
         if params is not None and not isinstance(params, ParameterDict):
             cure = " Write params=block.params." if isinstance(params, Block) else ""
             raise ArrayTypeError(f"params must be a ParameterDict, got {type(params).__name__}.{cure}")
+        if not isinstance(prefix, str | None):
+            raise ArrayTypeError(f"{type(self).__name__}: prefix must be text such as 'net_', got {prefix!r}.")
         outer = current_scope()
         own = outer.new(type(self).__name__.lower()) if prefix is None else prefix
-        inherited = outer.params
-        shared = params if params is not None else (inherited._shared if inherited is not None else None)
-        made = ParameterDict(params.prefix if params is not None else outer.prefix + own, shared)
+        if params is not None:
+            made = ParameterDict(params.prefix, params)
+        elif outer.params is not None:  # parameters that the parent shares are found under the names it got them by
+            made = ParameterDict(outer.params.prefix + own, outer.params._shared)
+        else:
+            made = ParameterDict(own)
         self.__dict__.update(
             _prefix=outer.prefix + own,
             _params=made,
@@ -258,7 +263,7 @@ class Block(Rich):
             last = {id(p): name for name, p in found.items()}
             first = {id(p): p for p in found.values()}
             found = {last[key]: p for key, p in first.items()}
-        io.save(filename, {name: p.data() for name, p in found.items()})
+        io.save(filename, {name: p.list_data()[0] for name, p in found.items()})
 
     def load_parameters(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False,
                         ignore_extra: bool = False, cast_dtype: bool = False,
@@ -283,6 +288,14 @@ class Block(Rich):
         source = f"file '{filename}'"
         plan = check_all(targets, arrays, source, allow_missing, ignore_extra, cast_dtype, dtype_source)
         assign(plan, ctx, dtype_source if cast_dtype else "current")
+
+    def save(self, prefix: str) -> None:
+        """Save the parameters as `prefix`-model.params. The architecture is the code that made the net."""
+        self.save_parameters(f"{prefix}-model.params")
+
+    def load(self, prefix: str) -> None:
+        """Load what `save` wrote, into a net made by the same code."""
+        self.load_parameters(f"{prefix}-model.params")
 
 
 class BlockNotReady(AttributeError, MXNetError):

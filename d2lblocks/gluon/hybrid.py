@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from d2lblocks import np, npx
+from d2lblocks.context import Context
 from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, kind_of
 from d2lblocks.gluon.block import Block, Resolution
 from d2lblocks.gluon.located import InputTypeError
 from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.gluon.waiting import LOOKING_F, Waiting
 from d2lblocks.np.ndarray import ndarray
 
 F = SimpleNamespace(np=np, npx=npx)  # what hybrid_forward gets: the two namespaces of operations
@@ -51,13 +54,14 @@ class HybridBlock(Block):
             p.cast(str(args[0].dtype))
 
     def forward(self, x: Any, *args: Any) -> Any:
-        """Check the input, settle waiting parameters, and call `hybrid_forward` with the parameters' arrays."""
-        if x.__class__ is not ndarray:
-            self._refuse(x)
+        """Check the input, and call `hybrid_forward` with the parameters' arrays."""
+        ctx = x._ctx if x.__class__ is ndarray else self._array_in(x)._ctx
         own = {}
         for name, p in self._reg_params.items():
             data = p._data
-            own[name] = data if data is not None else self._settled(p, x, *args)
+            if data is None or data._ctx is not ctx:
+                return self._first_forward(ctx or Context.default_ctx, x, *args)
+            own[name] = data
         return self.hybrid_forward(F, x, *args, **own)
 
     def hybrid_forward(self, F: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -66,29 +70,46 @@ class HybridBlock(Block):
             f"{type(self).__name__} has neither forward(self, x) nor hybrid_forward(self, F, x); write one of them."
         )
 
-    def _settled(self, p: Parameter, *args: Any) -> ndarray:
-        """Return the data of a parameter that had none: the first batch tells the shapes of all that wait."""
-        if p._pending is None:
-            return p.data()
-        waiting = [q for q in self._reg_params.values() if q._pending is not None]
-        before = [(q.shape, q._pending) for q in waiting]
-        known = len(self._resolutions)
+    def _first_forward(self, where: Context, x: Any, *args: Any) -> Any:
+        """Call `hybrid_forward` when parameters wait for sizes, or live elsewhere than on the default context."""
+        shape, known = self._array_in(x).shape, len(self._resolutions)
+        before = {name: (p.shape, p._pending) for name, p in self._reg_params.items() if p._pending is not None}
         try:
-            self.infer_shape(*args)
-            for q, (old, _) in zip(waiting, before, strict=True):
-                for dim, n in enumerate(q.shape or ()):
-                    was = -1 if old is None else old[dim]
-                    if was != n:
-                        self._resolutions.append(Resolution(self.name, q.name, dim, was, n, args[0].shape))
-                q.finish()
+            return self._with_sizes(where, shape, x, *args)
         except BaseException:  # an input that does not fit, or Ctrl-C: the next batch tells the shapes
             del self._resolutions[known:]
-            for q, (shape, pending) in zip(waiting, before, strict=True):
-                q.wait_again(shape, pending)
+            for name, (old, pending) in before.items():
+                self._reg_params[name].wait_again(old, pending)
             raise
-        return p.data()
 
-    def _refuse(self, x: Any) -> None:
+    def _with_sizes(self, where: Context, shape: tuple, x: Any, *args: Any) -> Any:
+        waiting = {name: p for name, p in self._reg_params.items() if p._pending is not None}
+        finish = {name: partial(self._finish, p, p.shape, shape) for name, p in waiting.items()}
+        if waiting and type(self).infer_shape is not HybridBlock.infer_shape:
+            self.infer_shape(x, *args)
+            for name in waiting:
+                finish[name]()
+            waiting = {}
+        own = {}
+        for name, p in self._reg_params.items():
+            own[name] = p.data(where) if p._pending is None else Waiting(p, where, finish[name])
+        return self.hybrid_forward(LOOKING_F if waiting else F, x, *args, **own)
+
+    def _finish(self, p: Parameter, before: tuple | None, input_shape: tuple) -> None:
+        """Fill a parameter whose shape has become known, and remember what told it."""
+        p.finish()
+        for dim, n in enumerate(p.shape or ()):
+            was = -1 if before is None else before[dim]
+            if was != n:
+                self._resolutions.append(Resolution(self.name, p.name, dim, was, n, input_shape))
+
+    def _array_in(self, x: Any) -> ndarray:
+        """Return x, or the first array in a list of arrays. The package's own layers work on one array and refuse lists."""
+        if isinstance(x, ndarray):
+            return x
+        own_work = not str(type(self).hybrid_forward.__module__).startswith("d2lblocks.")
+        if own_work and isinstance(x, list | tuple) and x:
+            return self._array_in(x[0])
         if x is None:
             raise InputTypeError(self, "the input is None; did a forward before this layer end without `return`? "
                                        "Expected an array made by np.array(...).")  # fmt: skip

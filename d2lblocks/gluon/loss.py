@@ -98,6 +98,8 @@ class SoftmaxCrossEntropyLoss(Loss):
         last = self._axis % pred.ndim == pred.ndim - 1
         if self._sparse_label:
             label = self._classes(label, pred)
+        if isinstance(sample_weight, ndarray) and sample_weight.ndim == pred.ndim:  # (n, 1) beside scores (n, k)
+            sample_weight = sample_weight.squeeze(axis=self._axis)
         if self._sparse_label and last and not self._from_logits:
             return self._finished(F.npx.softmax_cross_entropy(pred, label), sample_weight)
         scores = pred if self._from_logits else F.npx.log_softmax(pred, axis=self._axis)

@@ -43,10 +43,15 @@ def summary_text(net: Any, inputs: tuple) -> str:
 
 
 def _shapes(value: Any) -> str:
-    if isinstance(value, ndarray):
-        return str(value.shape)
-    parts = [_shapes(v) for v in value]
-    return parts[0] if len(parts) == 1 else str(parts).replace("'", "")
+    """Return (1, 4) for an array, (1, 4), (2,) for several, with brackets around lists within lists."""
+    shapes = _shape(value)
+    return str(shapes)[1:-1] if isinstance(shapes, list) else str(shapes)
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_shape(part) for part in value]
+    return value.shape if isinstance(value, ndarray) else value
 
 
 def _table(rows: list, totals: dict) -> str:

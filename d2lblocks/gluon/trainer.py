@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections.abc import Iterable
 from typing import Any
 
-from d2lblocks import io, optimizer
+from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
-from d2lblocks.np.ndarray import wrap
+from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.optimizer import Updater, create
 
 
 class StaleGradient(UserWarning, MXNetError):
@@ -38,7 +40,7 @@ class Trainer:
                 raise ArgumentError(f"First argument must be a list or dict of Parameters, got list of {kind_of(p)}.")
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
-        self._states: dict[int, Any] = {}
+        self._updater = Updater(self._optimizer)
 
     @property
     def optimizer(self) -> Any:
@@ -55,72 +57,89 @@ class Trainer:
         self._optimizer.set_learning_rate(lr)
 
     def allreduce_grads(self) -> None:
-        """Do nothing: there is one device, whose gradients are the sum."""
+        """Give every context the sum of its parameter's fresh gradients over all contexts."""
+        self._add_up([p.list_data() for p in self._params if p.grad_req != "null"])
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
-        """Move every parameter by its gradient / batch_size.
+        """Move every parameter by its gradient, summed over contexts, / batch_size.
 
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
+        live = self._live(batch_size, ignore_stale_grad)
+        self._add_up(live.values())
+        self._move(live, batch_size)
+
+    def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
+        """Do what `step` does, after a call of `allreduce_grads`."""
+        self._move(self._live(batch_size, ignore_stale_grad), batch_size)
+
+    def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[ndarray]]:
+        """Return the copies of every parameter that learns, by its number. All are looked at before any is moved."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Real):
             raise ArrayTypeError(
                 f"Trainer.step: batch_size must be a number, got {batch_size!r} ({kind_of(batch_size)})."
             )
         if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
-        live = [(i, p) for i, p in enumerate(self._params) if p.grad_req != "null"]
-        nodes = [p.data()._node for _, p in live]
-        if not ignore_stale_grad:  # all are looked at before any is moved
-            for (_, p), node in zip(live, nodes, strict=True):
-                if not node.fresh:
+        live = {i: p.list_data() for i, p in enumerate(self._params) if p.grad_req != "null"}
+        for i, copies in live.items():
+            for x in copies:
+                leaf: Any = x._node
+                if not leaf.fresh and not ignore_stale_grad:
                     raise StaleGradient(
-                        f"Gradient of Parameter `{p.name}` on context {p.data().ctx} has not been updated by backward "
+                        f"Gradient of Parameter `{self._params[i].name}` on context {x.ctx} has not been updated by backward "
                         "since last `step`. This could mean a bug in your model that made it only use a subset of the "
                         "Parameters (Blocks) for this iteration. If you are intentionally only using a subset, call step "
                         "with ignore_stale_grad=True to suppress this warning and skip updating of Parameters with stale "
                         "gradient"
                     )
-        self._optimizer.rescale_grad = 1.0 / batch_size
-        for (i, p), node in zip(live, nodes, strict=True):
-            if node.fresh:
-                data = p.data()
-                if i not in self._states:
-                    self._states[i] = self._optimizer.create_state(i, data)
-                self._optimizer.update(i, data, wrap(node.grad), self._states[i])
-                node.fresh = False
+        return live
 
-    update = step
+    @staticmethod
+    def _add_up(parameters: Iterable[list[ndarray]]) -> None:
+        for copies in [c for c in parameters if len(c) > 1]:
+            leaves: list[Any] = [x._node for x in copies]
+            fresh = [leaf.grad for leaf in leaves if leaf.fresh]
+            total = sum(fresh)
+            for leaf in leaves if fresh else ():
+                leaf.grad[...], leaf.fresh = total, True
+
+    def _move(self, live: dict[int, list[ndarray]], batch_size: int) -> None:
+        self._optimizer.rescale_grad = 1.0 / batch_size
+        for i, copies in live.items():
+            data = copies[0]
+            leaf: Any = data._node
+            if leaf.fresh:
+                self._updater(i, wrap(leaf.grad), data)
+                leaf.fresh = False
+            for x in copies[1:]:
+                leaf = x._node
+                x[...], leaf.fresh = data, False
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""
-        arrays = {}
-        for i, state in self._states.items():
-            parts = state if isinstance(state, tuple) else () if state is None else (state,)
-            arrays.update({f"{i}.{k}": wrap(part) for k, part in enumerate(parts)})
-            arrays[f"{i}.t"] = wrap(self._optimizer._counts.get(i, 0))
-        io.save(fname, arrays)
+        io.save(fname, self._updater.arrays())
 
     def load_states(self, fname: str | os.PathLike) -> None:
         """Take back what `save_states` wrote."""
         loaded = io.load(fname)
         arrays = loaded if isinstance(loaded, dict) else {}
-        for name in sorted(arrays):
-            i, part = name.split(".")
-            if part == "t":
-                self._optimizer._counts[int(i)] = int(arrays[name])
-        for i, p in enumerate(self._params):
-            parts = tuple(arrays[f"{i}.{k}"]._data for k in range(9) if f"{i}.{k}" in arrays)
-            if any(part.shape != p.shape for part in parts):
+        for name, x in arrays.items():
+            i, _, part = name.partition(".")
+            if not (part and i.isdigit() and int(i) < len(self._params)):
+                raise ArgumentError(
+                    f"File '{fname}': {name!r} is no state of one of {len(self._params)} parameters, as save_states writes."
+                )
+            p = self._params[int(i)]
+            if part != "t" and x.shape != p.shape:
                 raise ArgumentError(f"File '{fname}': the state of {p.name} has not the parameter's shape {p.shape}.")
-            if f"{i}.t" in arrays:
-                self._states[i] = parts if len(parts) > 1 else parts[0] if parts else None
-        self._optimizer.num_update = max(self._optimizer._counts.values(), default=0)
+        self._updater.take(arrays)
 
 
 def _optimizer(given: Any, arguments: dict | None, params: dict) -> Any:
     if not isinstance(arguments, dict | None):
         raise ArrayTypeError(f"optimizer_params is a dict such as {{'learning_rate': 0.1}}, got {kind_of(arguments)}.")
-    made = optimizer.create(given, **(arguments or {}))
+    made = create(given, **(arguments or {}))
     made.param_dict = params
     return made

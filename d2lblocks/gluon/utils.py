@@ -14,20 +14,18 @@ from d2lblocks.np.ndarray import ndarray
 
 
 def split_data(data: ndarray, num_slice: int, batch_axis: int = 0, even_split: bool = True) -> list[ndarray]:
-    """Return `num_slice` slices along the batch axis, equal unless even_split is False."""
+    """Return `num_slice` slices along the batch axis; with even_split False the first may be one longer."""
+    if num_slice < 1:
+        raise ArgumentError(f"num_slice must be at least 1, got {num_slice}.")
     size = data.shape[batch_axis]
-    if size < num_slice:
+    step, longer = divmod(size, num_slice)
+    if even_split and longer:
         raise ArgumentError(
-            f"Too many slices for data with shape {data.shape}: num_slice {num_slice}, axis {batch_axis}."
+            f"data with shape {data.shape} cannot be evenly split into {num_slice} slices along axis {batch_axis}. Use a "
+            f"batch size that's multiple of {num_slice} or set even_split=False to allow uneven partitioning of data."
         )
-    if even_split and size % num_slice:
-        raise ArgumentError(
-            f"data with shape {data.shape} cannot be evenly split into {num_slice} slices along axis {batch_axis}. "
-            "Use a batch size that's multiple of the number of slices, or set even_split=False."
-        )
-    step = size // num_slice
-    cuts = [step * i for i in range(num_slice)] + [size]
-    front = (slice(None),) * batch_axis
+    cuts = [step * i + min(i, longer) for i in range(num_slice + 1)]
+    front = (slice(None),) * (batch_axis % data.ndim)
     return [data[(*front, slice(a, b))] for a, b in zip(cuts, cuts[1:], strict=False)]
 
 

@@ -20,7 +20,7 @@ def as_dtype(dtype: Any) -> onp.dtype:
     if dtype is None:
         return DTYPES[0]
     try:
-        kind = onp.dtype(dtype)
+        kind = onp.dtype(dtype).newbyteorder("=")  # data of other machines may have their bytes the other way round
     except TypeError:
         kind = None
     if kind is None or isinstance(dtype, int) or kind not in DTYPES:  # NumPy's float64 == None

@@ -25,21 +25,21 @@ from d2lblocks.tape import Leaf, Variable, state
 _new = object.__new__
 
 
-def wrap(raw: Any) -> ndarray:
+def wrap(raw: Any, ctx: Context | None = None) -> ndarray:
     """Make an array of a raw NumPy array, without copying and without asking."""
     x = _new(ndarray)
     x._data = raw if type(raw) is onp.ndarray else onp.asarray(raw)
     x._node = None
     x._out = 0
     x._written_at = None
-    x._ctx = None
+    x._ctx = ctx
     return x
 
 
 class ndarray(Variable, Rich):
     """A multi-dimensional array with NumPy's manners, float32 by default, that autograd can follow."""
 
-    __slots__ = ("_ctx",)
+    __slots__ = ()
     __array_priority__ = 1000.0
     __hash__ = None  # type: ignore[assignment]  # arrays compare number by number, so they cannot be keys
 
@@ -76,7 +76,7 @@ class ndarray(Variable, Rich):
         if type(node) is not Leaf:
             return None
         node.private = False  # from here on somebody may hold the buffer or compute with it
-        return wrap(node.grad)
+        return wrap(node.grad, self._ctx)
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
         """Make this array a leaf: gradients flow here. On an intermediate result this cuts the graph."""
@@ -89,8 +89,8 @@ class ndarray(Variable, Rich):
 
     def detach(self) -> ndarray:
         """Return the same numbers, off the tape."""
-        alias = wrap(self._data)
-        alias._written_at, alias._ctx = self._watch(), self._ctx
+        alias = wrap(self._data, self._ctx)
+        alias._written_at = self._watch()
         return alias
 
     def backward(self, out_grad: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -157,13 +157,13 @@ class ndarray(Variable, Rich):
         return formatted(self._data, spec)
 
     def __reduce__(self) -> tuple:
-        return _rebuild, (self._data, self._node.req if type(self._node) is Leaf else None)
+        return _rebuild, (self._data, self._node.req if type(self._node) is Leaf else None, self._ctx)
 
     def __copy__(self) -> ndarray:
         return self.copy()
 
     def __deepcopy__(self, memo: dict) -> ndarray:
-        return _rebuild(self._data.copy("K"), self._node.req if type(self._node) is Leaf else None)
+        return _rebuild(self._data.copy("K"), self._node.req if type(self._node) is Leaf else None, self._ctx)
 
     # ---------------------------------------------------------------------------------------- entries
 
@@ -175,7 +175,7 @@ class ndarray(Variable, Rich):
             found, is_window = part_of(data, raw)
         except (IndexError, ValueError, TypeError) as problem:
             raise explain_key(problem, data) from None
-        part = wrap(found)
+        part = wrap(found, self._ctx)
         if is_window:  # writing into it writes here, so they share the cell
             part._written_at = self._watch()
         return part
@@ -339,7 +339,7 @@ class ndarray(Variable, Rich):
         """Copy the numbers into another array, or to a context as a new array."""
         if isinstance(other, Context):
             there = self.copy()
-            there._ctx = require_cpu(other)
+            there._ctx = None if require_cpu(other) == Context.default_ctx else other
             return there
         other[...] = self
         return other
@@ -381,9 +381,9 @@ class ndarray(Variable, Rich):
         raise AttributeError(f"d2lblocks.np.ndarray object has no attribute {name}.{cure}", name=name, obj=self)
 
 
-def _rebuild(raw: onp.ndarray, grad_req: str | None) -> ndarray:
+def _rebuild(raw: onp.ndarray, grad_req: str | None, ctx: Context | None = None) -> ndarray:
     """Make an array again from what a pickle or a deep copy kept."""
-    x = wrap(raw)
+    x = wrap(raw, ctx)
     if grad_req is not None:
         x.attach_grad(grad_req)
     return x

@@ -8,3 +8,5 @@ from d2lblocks.optimizer.rules import SGD as SGD
 from d2lblocks.optimizer.rules import AdaGrad as AdaGrad
 from d2lblocks.optimizer.rules import Adam as Adam
 from d2lblocks.optimizer.rules import RMSProp as RMSProp
+from d2lblocks.optimizer.updater import Updater as Updater
+from d2lblocks.optimizer.updater import get_updater as get_updater

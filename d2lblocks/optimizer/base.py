@@ -17,6 +17,7 @@ class Optimizer(Named):
     """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, wd, t)` on raw arrays, in place.
 
     What a rule calls g is rescale_grad * gradient, clipped to [-clip_gradient, clip_gradient], plus wd * weight.
+    A rule may also write `create_state(index, weight)` and `update(index, weight, grad, state)` itself, on arrays.
     """
 
     kind = "optimizer"
@@ -28,11 +29,22 @@ class Optimizer(Named):
         self.rescale_grad, self.wd, self.clip_gradient = rescale_grad, wd, clip_gradient
         self.lr = 0.01 if learning_rate is None else _rate(learning_rate)
         self.lr_scheduler = lr_scheduler
-        if lr_scheduler is not None and learning_rate is not None:
+        if lr_scheduler is not None and not callable(lr_scheduler):
+            raise ArrayTypeError(f"lr_scheduler must be a function of the number of updates, got {lr_scheduler!r}.")
+        if lr_scheduler is not None and learning_rate is not None and hasattr(lr_scheduler, "base_lr"):
             lr_scheduler.base_lr = learning_rate
-        self.num_update = begin_num_update
+        self.begin_num_update = self.num_update = begin_num_update
+        self.idx2name = dict(param_idx2name or {})
         self.param_dict = param_dict or {}
-        self._counts: dict[Any, int] = {}
+        self.lr_mult: dict[Any, float] = {}
+        self.wd_mult: dict[Any, float] = {}
+        self.set_wd_mult({})
+        self._index_update_count: dict[Any, int] = {}
+
+    @staticmethod
+    def create_optimizer(name: Any, **kwargs: Any) -> Optimizer:
+        """Return the optimizer of this name with these arguments."""
+        return create(name, **kwargs)
 
     @property
     def learning_rate(self) -> float:
@@ -45,8 +57,37 @@ class Optimizer(Named):
             raise ArgumentError("The learning rate comes from the lr_scheduler; it cannot be set beside it.")
         self.lr = _rate(lr)
 
-    def _own(self, index: Any) -> Any:
-        return self.param_dict.get(index)
+    # ---------------------------------------------------------------------------------------- multipliers
+
+    def set_lr_mult(self, args_lr_mult: dict) -> None:
+        """Set factors of the learning rate by index or name of the weight; the others are 1."""
+        self.lr_mult = dict(args_lr_mult)
+
+    def set_wd_mult(self, args_wd_mult: dict) -> None:
+        """Set factors of the weight decay. Named weights that end in neither _weight nor _gamma have 0, others 1."""
+        spared = [name for name in self.idx2name.values() if not name.endswith(("_weight", "_gamma"))]
+        self.wd_mult = {**dict.fromkeys(spared, 0.0), **args_wd_mult}
+
+    def _factor(self, index: Any, kind: str) -> float:
+        """Return lr_mult or wd_mult of a weight: the Parameter's own, or that set for its index or name."""
+        p = self.param_dict.get(index)
+        if p is not None:
+            return getattr(p, kind)
+        given = getattr(self, kind)
+        return given.get(index, given.get(self.idx2name.get(index), 1.0))
+
+    def _get_lr(self, index: Any) -> float:
+        return self.learning_rate * self._factor(index, "lr_mult")
+
+    def _get_wd(self, index: Any) -> float:
+        return self.wd and self.wd * self._factor(index, "wd_mult")
+
+    def _update_count(self, index: Any) -> None:
+        """Count one more update of a weight."""
+        t = self._index_update_count[index] = self._index_update_count.get(index, self.begin_num_update) + 1
+        self.num_update = max(self.num_update, t)
+
+    # ---------------------------------------------------------------------------------------- updates
 
     def create_state(self, index: Any, weight: ndarray) -> Any:
         """Return what this optimizer remembers of a parameter between updates."""
@@ -58,13 +99,18 @@ class Optimizer(Named):
 
     def update(self, index: Any, weight: ndarray, grad: ndarray, state: Any) -> None:
         """Move `weight` in place by one step."""
-        p = self._own(index)
-        t = self._counts[index] = self._counts.get(index, 0) + 1
-        self.num_update = max(self.num_update, t)
-        lr = self.learning_rate * (1.0 if p is None else p.lr_mult)
-        wd = self.wd * (1.0 if p is None else p.wd_mult)
-        self.move(weight._data, grad._data, state, lr, wd, t)
+        self._update_count(index)
+        lr, wd = self._get_lr(index), self._get_wd(index)
+        self.move(weight._data, grad._data, state, lr, wd, self._index_update_count[index])
         weight._written()
+
+    def create_state_multi_precision(self, index: Any, weight: ndarray) -> Any:
+        """Return `create_state`: float16 weights are moved in float16."""
+        return self.create_state(index, weight)
+
+    def update_multi_precision(self, index: Any, weight: ndarray, grad: ndarray, state: Any) -> None:
+        """Do what `update` does."""
+        self.update(index, weight, grad, state)
 
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """Change `raw` in place; override."""
@@ -87,7 +133,9 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
     """Return the optimizer of this name with these arguments, or the optimizer given."""
     if isinstance(name, Optimizer):
         if kwargs:
-            raise AssertionError("optimizer_params must be None if optimizer is an Optimizer instance; set them there.")
+            raise AssertionError(
+                "optimizer_params must be None if optimizer is an instance of Optimizer instead of str; set them there."
+            )
         return name
     if not isinstance(name, str):
         raise ArrayTypeError(f"An optimizer is a name such as 'sgd' or an Optimizer, got {type(name).__name__}.")

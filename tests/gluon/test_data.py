@@ -47,7 +47,7 @@ def test_refused():
 
 def test_splitting():
     parts = gluon.utils.split_and_load(np.arange(7), [npx.cpu(0), npx.cpu(1)], even_split=False)
-    assert [p.shape for p in parts] == [(3,), (4,)] and parts[1].ctx == npx.cpu(1)
+    assert [p.shape for p in parts] == [(4,), (3,)] and parts[1].ctx == npx.cpu(1)
     with pytest.raises(ValueError, match=r"\(7,\)"):
         gluon.utils.split_data(np.arange(7), 2)
 
@@ -76,3 +76,8 @@ def test_fashion_mnist(tmp_path):
 def test_resize_keeps_a_ramp():
     ramp = np.arange(8).reshape(1, 8, 1)
     assert vision.transforms.Resize((4, 1))(ramp).reshape(-1).tolist() == [0.5, 2.5, 4.5, 6.5]
+
+
+def test_filter_sampler():
+    sampler = gluon.data.FilterSampler(lambda x: x > 1, gluon.data.SimpleDataset([1, 2, 3]))
+    assert list(sampler) == [1, 2] and len(sampler) == 2

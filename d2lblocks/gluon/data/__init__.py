@@ -6,6 +6,7 @@ from d2lblocks.gluon.data.dataset import ArrayDataset as ArrayDataset
 from d2lblocks.gluon.data.dataset import Dataset as Dataset
 from d2lblocks.gluon.data.dataset import SimpleDataset as SimpleDataset
 from d2lblocks.gluon.data.sampler import BatchSampler as BatchSampler
+from d2lblocks.gluon.data.sampler import FilterSampler as FilterSampler
 from d2lblocks.gluon.data.sampler import RandomSampler as RandomSampler
 from d2lblocks.gluon.data.sampler import Sampler as Sampler
 from d2lblocks.gluon.data.sampler import SequentialSampler as SequentialSampler

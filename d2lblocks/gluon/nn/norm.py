@@ -14,10 +14,9 @@ class _Norm(HybridBlock):
     _in_channels: int
     _axis: int
 
-    def _own(self, name: str, init: Any, learned: bool, statistic: bool = False) -> Any:
+    def _own(self, name: str, init: Any, learned: bool) -> Any:
         return self.params.get(
-            name, shape=(self._in_channels,), init=init, allow_deferred_init=True, differentiable=not statistic,
-            grad_req="write" if learned and not statistic else "null",
+            name, shape=(self._in_channels,), init=init, allow_deferred_init=True, differentiable=learned,
         )  # fmt: skip
 
     def infer_shape(self, x: Any, *args: Any) -> None:
@@ -61,8 +60,8 @@ class BatchNorm(_Norm):
         with self.name_scope():
             self.gamma = self._own("gamma", gamma_initializer, scale)
             self.beta = self._own("beta", beta_initializer, center)
-            self.running_mean = self._own("running_mean", running_mean_initializer, False, True)
-            self.running_var = self._own("running_var", running_variance_initializer, False, True)
+            self.running_mean = self._own("running_mean", running_mean_initializer, False)
+            self.running_var = self._own("running_var", running_variance_initializer, False)
 
     def hybrid_forward(self, F: Any, x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any) -> Any:
         self._check(x, gamma.size)

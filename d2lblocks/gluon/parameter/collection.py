@@ -159,14 +159,14 @@ class ParameterDict(Rich):
             warn(
                 f"Parameter '{done[0]}'{more} is already initialized, ignoring. Set force_reinit=True to re-initialize."
             )
-        before = [(p, p._data, p._pending, p._contexts) for p in self.values()]
+        before = [(p, p._data, p._copies, p._pending) for p in self.values()]
         try:
             for p in self.values():
                 if p._data is None or force_reinit:
                     p.initialize(None, ctx, default, force_reinit)
         except BaseException:  # all or none
-            for p, data, pending, contexts in before:
-                p._data, p._pending, p._contexts = data, pending, contexts
+            for p, data, copies, pending in before:
+                p._data, p._copies, p._pending = data, copies, pending
             raise
 
     def zero_grad(self) -> None:
@@ -196,7 +196,7 @@ class ParameterDict(Rich):
         for p in self.values():
             if not p.name.startswith(strip_prefix):
                 raise ArgumentError(f"Prefix '{strip_prefix}' is to be stripped, but Parameter's name is '{p.name}'.")
-            arrays[p.name[len(strip_prefix) :]] = p.data()
+            arrays[p.name[len(strip_prefix) :]] = p.list_data()[0]
         io.save(filename, arrays)
 
     def load(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False, ignore_extra: bool = False,

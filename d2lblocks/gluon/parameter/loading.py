@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
-from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, MismatchError
-from d2lblocks.gluon.parameter.single import Parameter
+from d2lblocks.gluon.parameter.single import Parameter, contexts_of
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
 
@@ -83,15 +82,15 @@ def _nearest(name: str, names: Any) -> str:
 
 def assign(plan: Plan, ctx: Any, dtype_source: str) -> None:
     """Put the arrays into their parameters; waiting and new ones become ready."""
-    contexts = [require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])]
+    contexts = contexts_of(ctx)
     for p, x in plan:
         if dtype_source == "saved":
             p.dtype = str(x.dtype)
         p.shape = x.shape
-        if p._data is not None:
-            p._data[...] = x
+        if p._data is None:
+            p._become(x.astype(as_dtype(p.dtype)), contexts)
         else:
-            p._become(x.astype(as_dtype(p.dtype)), contexts if ctx is not None else [Context.default_ctx])
+            p.set_data(x)
 
 
 def named(loaded: Any, filename: Any) -> dict[str, ndarray]:

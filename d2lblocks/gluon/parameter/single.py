@@ -8,7 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks import autograd, initializer
-from d2lblocks.context import Context, require_cpu
+from d2lblocks.context import Context, current_context, require_cpu
 from d2lblocks.errors import (
     ArgumentError,
     ArrayTypeError,
@@ -55,9 +55,9 @@ class Parameter(Rich):
         self._shape = known_sizes((shape,) if isinstance(shape, int) else shape)
         as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
         self._dtype = dtype
-        self._data: ndarray | None = None
+        self._data: ndarray | None = None  # the copy on the first context
+        self._copies: list[ndarray] = []  # one per context
         self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
-        self._contexts: list[Context] = []
         self._order: Any = "C"  # how the numbers lie in memory: "F" puts the columns of a matrix side by side
         self._grad_req = "null"
         self.grad_req = grad_req
@@ -134,19 +134,15 @@ class Parameter(Rich):
             chosen = initializer.create(init or self.init or default_init or initializer.Uniform())
         except (ArgumentError, ArrayTypeError) as problem:
             raise type(problem)(f"Parameter '{self.name}': {problem}") from None
-        contexts = [require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])]
+        contexts = contexts_of(ctx)
         if not self._known() and not self._allow_deferred_init:
             raise ArgumentError(
                 f"Cannot initialize Parameter '{self.name}' because it has invalid shape: {self.shape}. Give every size."
             )
-        before = self._data, self._pending
-        self._data, self._pending = None, (chosen, contexts)
-        try:
-            if self._known():
-                self.finish()
-        except BaseException:
-            self._data, self._pending = before
-            raise
+        if self._known():
+            self._become(self._filled(chosen), contexts)
+        else:
+            self._data, self._copies, self._pending = None, [], (chosen, contexts)
 
     def finish(self) -> None:
         """Fill a waiting parameter whose shape has become known."""
@@ -162,7 +158,7 @@ class Parameter(Rich):
 
     def wait_again(self, shape: tuple | None, pending: tuple | None) -> None:
         """Go back to waiting, with less known of the shape."""
-        self._shape, self._data, self._pending = shape, None, pending
+        self._shape, self._data, self._copies, self._pending = shape, None, [], pending
 
     def _filled(self, chosen: Any) -> ndarray:
         """Return a new array of the parameter's shape, filled by the initializer, which must write into it."""
@@ -186,69 +182,78 @@ class Parameter(Rich):
             )
         return fresh
 
-    def _become(self, data: ndarray, contexts: list[Context] | None = None) -> None:
-        data._data = onp.asarray(data._data, order=self._order)
-        self._data, self._pending = data, None
-        self._contexts = contexts or self._contexts or [Context.default_ctx]
-        if self._contexts[0] != Context.default_ctx:
-            data._ctx = self._contexts[0]
+    def _become(self, data: ndarray, contexts: list[Context]) -> None:
+        """Live on these contexts, on each with a copy of `data` and a gradient of its own."""
+        data = data.detach()
+        self._copies = [data if ctx == data.ctx else data.copyto(ctx) for ctx in contexts]
+        for x in self._copies:
+            x._data = onp.asarray(x._data, order=self._order)
+        self._data = self._copies[0]
+        self._pending = None
         self._attach()
 
     def _attach(self) -> None:
-        if self._data is None:
-            return
-        if self._grad_req == "null":
-            self._data._node = None
-        else:
-            self._data.attach_grad(self._grad_req)
+        for x in self._copies:
+            if self._grad_req == "null":
+                x._node = None
+            else:
+                x.attach_grad(self._grad_req)
 
     # ---------------------------------------------------------------------------------------- reading and writing
 
     def _ready(self, ctx: Context | None = None) -> ndarray:
-        """Return the data, or say why there is none."""
+        """Return the copy on a context (None: the only one, or that of the current context), or say why there is none."""
         if self._data is None:
             if self._pending is not None:
                 raise DeferredInitializationError(_WAITING.format(self.name))
             raise MXNetError(_NEW.format(self.name))
-        if ctx is not None and ctx not in self._contexts:
-            raise MXNetError(
-                f"Parameter '{self.name}' was not initialized on context {ctx}. "
-                f"It was only initialized on {self._contexts}."
-            )
-        return self._data
+        if ctx is None and len(self._copies) == 1:
+            return self._data
+        ctx = ctx or current_context()
+        for x in self._copies:
+            if x.ctx == ctx:
+                return x
+        raise MXNetError(
+            f"Parameter '{self.name}' was not initialized on context {ctx}. It was only initialized on {self.list_ctx()}."
+        )
 
     def data(self, ctx: Context | None = None) -> ndarray:
         """Return the array itself, the same object every time: writing into it changes the net."""
         data = self._data
-        return data if data is not None and ctx is None else self._ready(ctx)
+        return data if data is not None and ctx is None and len(self._copies) == 1 else self._ready(ctx)
 
     def list_data(self) -> list[ndarray]:
         """Return the array of every context."""
-        return [self._ready()] * len(self._contexts)
+        if self._data is None:
+            self._ready()
+        return list(self._copies)
 
     def grad(self, ctx: Context | None = None) -> ndarray:
         """Return the gradient; zeros before any backward()."""
-        data = self._ready(ctx)
+        return self._grad(self._ready(ctx))
+
+    def _grad(self, data: ndarray) -> ndarray:
         if data.grad is None:
             raise MXNetError(f"Cannot get gradient array for Parameter '{self.name}' because grad_req='null'")
         return data.grad
 
     def list_grad(self) -> list[ndarray]:
         """Return the gradient of every context."""
-        return [self.grad()] * len(self._contexts)
+        return [self._grad(x) for x in self.list_data()]
 
     def list_ctx(self) -> list[Context]:
         """Return where the parameter lives, or will live."""
-        if self._data is None:
-            if self._pending is None:
-                raise MXNetError(f"Parameter '{self.name}' has not been initialized")
+        if self._pending is not None:
             return self._pending[1]
-        return self._contexts
+        if self._data is None:
+            raise MXNetError(f"Parameter '{self.name}' has not been initialized")
+        return [x.ctx for x in self._copies]
 
     def zero_grad(self) -> None:
         """Set the gradient to 0, if there is one."""
         if self._data is not None and self._grad_req != "null":
-            self.grad()[...] = 0
+            for g in self.list_grad():
+                g[...] = 0
 
     def set_data(self, data: Any) -> None:
         """Copy new numbers in, cast to the parameter's dtype; a waiting parameter takes its shape from them."""
@@ -259,24 +264,25 @@ class Parameter(Rich):
                                  "write np.array(...).")  # fmt: skip
         self.shape = data.shape
         if self._data is not None:
-            self._data[...] = data
+            for x in self._copies:
+                x[...] = data
             return
         if self._pending is None:
             raise MXNetError(_NEW.format(self.name))
-        self._become(data.detach().astype(as_dtype(self._dtype)), self._pending[1])
+        self._become(data.astype(as_dtype(self._dtype)), self._pending[1])
 
     def cast(self, dtype: Any) -> None:
         """Change the dtype, of the data too if there is any."""
         kind = as_dtype(dtype)
         self._dtype = dtype
         if self._data is not None:
-            self._become(self._data.detach().astype(kind))
+            self._become(self._data.detach().astype(kind), self.list_ctx())
 
     def reset_ctx(self, ctx: Any) -> None:
-        """Say that the parameter lives elsewhere; the numbers stay."""
-        contexts = [require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])]
+        """Move the parameter: on each context a copy of its numbers, with a gradient of zeros."""
+        contexts = contexts_of(ctx)
         if self._data is not None:
-            self._contexts = contexts
+            self._become(self._data, contexts)
         elif self._pending is not None:
             self._pending = (self._pending[0], contexts)
         else:
@@ -292,7 +298,7 @@ class Constant(Parameter):
         value = value if isinstance(value, ndarray) else array(value)
         self.value = value.detach().copy()
         filling = initializer.Constant(self.value)
-        super().__init__(name, "null", value.shape, str(value.dtype), init=filling, differentiable=False)
+        super().__init__(name, "null", value.shape, value.dtype, init=filling, differentiable=False)
 
     def __repr__(self) -> str:
         return f"Constant {self.name} (shape={self.shape}, dtype={self.dtype})"
@@ -309,6 +315,11 @@ class Constant(Parameter):
                 f'Constant parameter "{self.name}" does not support grad_req other than "null", '
                 f'and new value "{req}" is ignored.'
             )
+
+
+def contexts_of(ctx: Any) -> list[Context]:
+    """Return a context, several, or None (the current one) as a list in which each stands once."""
+    return list(dict.fromkeys(require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])))
 
 
 def known_sizes(shape: Any) -> Any:

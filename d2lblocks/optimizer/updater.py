@@ -1,0 +1,71 @@
+"""The updater: an optimizer together with what it remembers of every weight."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArrayTypeError, FormatError
+from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.optimizer.base import Optimizer
+
+
+class Updater:
+    """updater(index, grad, weight) moves the weight by one step; `states` holds the optimizer's memory by index."""
+
+    def __init__(self, optimizer: Optimizer):
+        if not isinstance(optimizer, Optimizer):
+            raise ArrayTypeError(f"Updater takes an Optimizer such as optimizer.SGD(), got {type(optimizer).__name__}.")
+        self.optimizer = optimizer
+        self.states: dict[Any, Any] = {}
+
+    def __call__(self, index: Any, grad: ndarray, weight: ndarray) -> None:
+        """Move `weight`, number `index`, by one step."""
+        if index not in self.states:
+            self.states[index] = self.optimizer.create_state(index, weight)
+        self.optimizer.update(index, weight, grad, self.states[index])
+
+    def arrays(self) -> dict[str, ndarray]:
+        """Return all that is remembered, by name: 3.0 and 3.1 the parts of state 3, 3.t how often weight 3 was moved."""
+        named = {}
+        for index, state in self.states.items():
+            parts = state if isinstance(state, list | tuple) else () if state is None else (state,)
+            for k, part in enumerate(parts):
+                named[f"{index}.{k}"] = part if isinstance(part, ndarray) else wrap(part)
+            named[f"{index}.t"] = wrap(self.optimizer._index_update_count.get(index, 0))
+        return named
+
+    def take(self, named: dict[str, ndarray]) -> None:
+        """Remember what `arrays` told."""
+        raw = type(self.optimizer).create_state is Optimizer.create_state  # the rules here remember raw arrays
+        counts = {name[:-2]: int(t) for name, t in named.items() if name.endswith(".t")}
+        self.states = {}
+        for name, t in counts.items():
+            index = int(name) if name.isdigit() else name
+            parts = [
+                x._data if raw else x for key, x in named.items() if key.rpartition(".")[0] == name and key[-1] != "t"
+            ]
+            self.states[index] = tuple(parts) if len(parts) > 1 else parts[0] if parts else None
+            self.optimizer._index_update_count[index] = t
+        self.optimizer.num_update = max(counts.values(), default=self.optimizer.begin_num_update)
+
+    def get_states(self, dump_optimizer: bool = False) -> bytes:
+        """Return `arrays` as bytes (an npz archive); the optimizer's settings are code and stay there."""
+        buffer = io.BytesIO()
+        onp.savez(buffer, **{name: x._data for name, x in self.arrays().items()})  # pyright: ignore[reportArgumentType]
+        return buffer.getvalue()
+
+    def set_states(self, states: bytes) -> None:
+        """Remember what `get_states` gave."""
+        try:
+            with onp.load(io.BytesIO(states), allow_pickle=False) as archive:
+                self.take({name: wrap(archive[name]) for name in archive.files})
+        except (OSError, ValueError, AttributeError, TypeError) as problem:
+            raise FormatError(f"set_states takes the bytes that get_states gave: {problem}.") from None
+
+
+def get_updater(optimizer: Optimizer) -> Updater:
+    """Return an updater of the optimizer, with an empty memory."""
+    return Updater(optimizer)

@@ -185,12 +185,14 @@ def grad(
             found, order = walk(heads, seeds, lift, train_mode, keep)
     else:
         found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, keep)
-    results = []
-    for x in wanted:
-        g = found.get((x._node, x._out))
-        if g is None:
-            raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
-        results.append(g if create_graph else make(g))
+    gradients = [found.get((x._node, x._out)) for x in wanted]
+    if any(g is None for g in gradients):
+        raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
+    if create_graph:
+        with record(train_mode):
+            results = [g.astype(x._data.dtype, copy=False) for g, x in zip(gradients, wanted, strict=True)]
+    else:  # copies: a rule may have handed the same array to two
+        results = [make(g.astype(x._data.dtype)) for g, x in zip(gradients, wanted, strict=True)]
     if not (create_graph if retain_graph is None else retain_graph):
         for node in order:
             node.release()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import numbers
 import re
 import warnings
 from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as onp
@@ -56,13 +56,23 @@ class Op:
 
     def _read_signature(self, forward: Callable) -> None:
         """Parameters before the `*` are arrays, those behind it are settings; *arrays takes any number."""
-        parameters = inspect.signature(forward).parameters.values()
+        parameters = signature(forward).parameters.values()
         self.arrays = {p.name: p.default for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD}
         self.settings = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
         self.variadic = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         self.arity = -1 if self.variadic else len(self.arrays)
         self.known = frozenset(self.settings)
         self.optional = None in self.arrays.values()
+        self.defaults = {p.name: p.default for p in parameters}
+        self.__signature__ = signature(forward)
+        if not self.variadic:
+            self.arrange(*self.arrays, *self.settings, "out")
+
+    def arrange(self, *order: str) -> None:
+        """Fix the order of positional arguments; by itself it is arrays, settings, out."""
+        self.order = order
+        shown = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=self.defaults.get(n)) for n in order]
+        self.__signature__ = Signature(shown)
 
     def vjp(self, *names: str) -> Callable:
         """Register the rule `rule(g, z, *args, **settings)` for the gradient of the named arguments."""
@@ -106,10 +116,10 @@ class Op:
                 raw.append(a if a is None and self.optional else plain(a, self.title))
         try:
             z = self.forward(*raw, **settings)
-        except (ValueError, TypeError, IndexError, AttributeError) as problem:
+        except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as problem:
             raise explain(problem, self.title, raw, settings) from None
         if first is None:
-            return z
+            return z.item() if isinstance(z, onp.generic) and not state.pulling else z  # of numbers, a number
         shown = z[0] if self.memory else z
         ctx = first._ctx
         if tracked and state.recording and not self.discrete:
@@ -139,12 +149,11 @@ class Op:
             made.append(y)
         return tuple(made)
 
-    def _store(self, out: Any, z: Any) -> Any:
-        """Write z into the array given as `out`."""
+    def _store(self, out: Any, result: Any) -> Any:
+        """Write the result into the array given as `out`, which takes the result's place on the tape."""
         if not isinstance(out, Variable):
             raise ArrayTypeError(f"{self.title}: out must be an array made by np.array(...), got {kind_of(out)}.")
-        made = z
-        z = made._data if isinstance(made, Variable) else onp.asarray(made)
+        z = result._data if isinstance(result, Variable) else onp.asarray(result)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
             raise ArgumentError(
@@ -153,31 +162,29 @@ class Op:
             )
         out._data[...] = z
         out._written()
-        if isinstance(made, Variable) and made._node is not None:  # recorded: from now on `out` is that result
-            out._node, out._out, out._written_at = made._node, made._out, made._written_at
+        if isinstance(result, Variable) and result._node is not None:  # recorded: from now on `out` is that result
+            out._node, out._out, out._written_at = result._node, result._out, result._written_at
         return out
 
     def _bind(self, args: tuple, given: dict) -> tuple[tuple, dict, Any]:
         """Sort a call into (arrays, settings, out): an array given by keyword moves to its place on the tape."""
-        given = dict(given)
-        out = given.pop("out", None) if "out" not in self.settings else None
         if self.variadic:
-            return args, given, out
-        names = [*self.arrays, *self.settings]
-        if len(args) > len(names):
-            raise TypeError(f"{self.title}() takes at most {len(names)} arguments, got {len(args)}.")
-        bound = dict(zip(names, args, strict=False))
+            return args, {key: value for key, value in given.items() if key != "out"}, given.get("out")
+        if len(args) > len(self.order):
+            raise TypeError(f"{self.title}() takes at most {len(self.order)} arguments, got {len(args)}.")
+        bound = dict(zip(self.order, args, strict=False))
         for key, value in given.items():
             if key in bound:
                 raise TypeError(f"{self.title}() got two values for {key!r}.")
-            if key not in names:
+            if key not in self.order:
                 self._check_keyword(key, value)
                 continue
             bound[key] = value
+        out = bound.pop("out", None)
         arrays = []
         for name, default in self.arrays.items():
             value = bound.pop(name, default)
-            if value is inspect.Parameter.empty:
+            if value is Parameter.empty:
                 raise TypeError(f"{self.title}() misses its argument {name!r}.")
             arrays.append(value)
         return tuple(arrays), bound, out
@@ -185,6 +192,9 @@ class Op:
     def _check_keyword(self, key: str, value: Any) -> None:
         if key not in _UFUNC_DEFAULTS:
             raise TypeError(f"{key} is an invalid keyword to function '{self.title}'")
+        names = {"casting": "no equiv safe same_kind unsafe".split(), "dtype": onp.sctypeDict}.get(key)
+        if names and isinstance(value, str) and value not in names:
+            raise TypeError(f"{key}={value} not understood for operator {self.title}")
         if value != _UFUNC_DEFAULTS[key]:
             raise NotImplementedError(f"{key}={value} is not implemented yet for operator {self.title}")
 
@@ -244,21 +254,20 @@ class Elementwise(Op):
             self.rules[i] = self._fitted(rule, i)
 
     def _read_signature(self, forward: Callable) -> None:
-        self.arrays = dict.fromkeys(self._names, inspect.Parameter.empty)
-        self.settings = []
-        self.variadic = False
+        self.arrays = dict.fromkeys(self._names, Parameter.empty)
+        self.settings, self.variadic = [], False
         self.arity = len(self._names)
-        self.known = frozenset()
-        self.optional = False
+        self.known, self.optional, self.defaults = frozenset(), False, self.arrays
+        self.arrange(*self._names, "out")
 
     @staticmethod
     def _fitted(rule: Callable, i: int) -> Callable:
         return lambda g, z, *args: fit(rule(g, z, *args), args[i].shape)
 
 
-def elementwise(forward: Callable, *rules: Callable, name: str | None = None) -> Elementwise:
+def elementwise(forward: Callable, *rules: Callable, name: str | None = None, of: str = "x") -> Elementwise:
     """Make an op of a function that acts number by number, and of its derivative rules, one per argument."""
-    names = ("x",) if len(rules) == 1 else ("x1", "x2")
+    names = (of,) if len(rules) == 1 else ("x1", "x2")
     return Elementwise(forward, rules, name or forward.__name__, names)
 
 

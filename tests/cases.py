@@ -31,6 +31,12 @@ def well_conditioned(n):
     return onp.eye(n) * 3 + _draw.uniform(-1, 1, (n, n))
 
 
+def symmetric(n):
+    """A symmetric matrix with eigenvalues near 2, 4, 6, ..."""
+    noise = _draw.uniform(-0.5, 0.5, (n, n))
+    return onp.diag(onp.arange(1, n + 1) * 2.0) + (noise + noise.T) / 2
+
+
 def _pairs(make):
     return [
         ((make(3, 2), make(3, 2)), {}),
@@ -51,7 +57,7 @@ CASES = {name: _alone(any_number) for name in (
 ).split()}  # fmt: skip
 CASES |= {name: _alone(positive) for name in "sqrt log log2 log10 log1p gamma gammaln".split()}
 CASES |= {name: _alone(inside) for name in "arcsin arccos arctanh erfinv".split()}
-CASES |= {name: _pairs(any_number) for name in "add subtract multiply divide arctan2 copysign hypot".split()}
+CASES |= {name: _pairs(any_number) for name in "add subtract multiply divide arctan2 copysign hypot ldexp".split()}
 CASES |= {name: _pairs(positive) for name in ["power"]}
 CASES |= {name: [((distinct(3, 2), distinct(3, 2) + 0.02), {}), ((distinct(3, 2), distinct(2) + 0.02), {})]
           for name in ("maximum", "minimum")}  # fmt: skip
@@ -73,10 +79,10 @@ CASES |= {
     "mean": [((_deep,), s) for s in _axes[:4]],
     "max": [((distinct(2, 3, 2),), s) for s in _axes[:4]],
     "min": [((distinct(2, 3, 2),), s) for s in _axes[:4]],
-    "prod": [((_deep,), s) for s in _axes[:4]] + [((onp.array([1.5, 0.0, 2.0]),), {})],
+    "prod": [((_deep,), s) for s in _axes[:4]] + [((onp.array([1.5, 0.0, 2.0]),), {}), ((onp.array([[0.0, 0.0, 2.0], [0.5, 0.0, -1.0]]),), {"axis": 1}), ((any_number(0, 3),), {})],
     "cumsum": [((_deep,), {"axis": 1}), ((_deep,), {})],
     "sort": [((distinct(3, 4),), {"axis": 0}), ((distinct(3, 4),), {})],
-    "_length": [((_deep,), s) for s in _axes[:4]],
+    "length": [((_deep,), s) for s in _axes[:4]],
     "broadcast_to": [((any_number(3, 1),), {"shape": (2, 3, 4)}), ((any_number(),), {"shape": (2,)})],
     "reshape": [((_deep,), {"newshape": (4, -1)})],
     "squeeze": [((any_number(1, 3, 1),), {}), ((any_number(1, 3, 1),), {"axis": 0})],
@@ -87,12 +93,13 @@ CASES |= {
     "get": [((_deep,), {"key": (1, slice(None), 0)}), ((_deep,), {"key": (slice(None), _rows)}),
             ((_deep,), {"key": (..., None, slice(None, None, -1))}), ((_deep,), {"key": (_deep > 0,)})],
     "scatter": [((any_number(3),), {"key": (_rows,), "shape": (4,)}), ((any_number(2),), {"key": (slice(0, 4, 2),), "shape": (5,)})],
-    "take": [((_deep, _rows), {"axis": 1}), ((_deep, onp.array([1, 9, 30])), {}), ((_deep, _rows + 1), {"axis": 0, "mode": "wrap"})],
+    "take": [((_deep, _rows), {"axis": 1}), ((_deep, onp.array([1, 9, 30])), {"mode": "clip"}), ((_deep, onp.array([1, -2, 9])), {}), ((_deep, _rows + 1), {"axis": 0, "mode": "wrap"})],
     "repeat": [((_deep,), {"repeats": 2, "axis": 1}), ((_deep,), {"repeats": 3})],
     "tril": [((any_number(3, 4),), {"k": 1})],
     "triu": [((any_number(3, 4),), {"k": -1})],
     "join": [((any_number(2, 3), any_number(1, 3)), {"axis": 0}), ((any_number(2, 3), any_number(2, 1)), {"axis": -1})],
-    "pad": [((any_number(2, 3),), {"pad_width": ((1, 0), (0, 2))})],
+    "pad": [((any_number(2, 3),), {"pad_width": ((1, 0), (0, 2))})]
+           + [((any_number(3, 4),), {"pad_width": ((1, 2), (2, 0)), "mode": mode}) for mode in ("edge", "reflect", "symmetric", "wrap")],
     "matmul": [((any_number(2, 3), any_number(3, 4)), {}), ((any_number(5, 2, 3), any_number(3, 4)), {}),
                ((any_number(3), any_number(3, 4)), {}), ((any_number(2, 3), any_number(3)), {}),
                ((any_number(3), any_number(3)), {}), ((any_number(2, 1, 2, 3), any_number(4, 3, 2)), {}),
@@ -102,6 +109,11 @@ CASES |= {
                   ((any_number(2, 3, 2), any_number(2, 4)), {"subscripts": "...i,ij->...j"})],
     "inv": [((well_conditioned(3),), {})],
     "det": [((well_conditioned(3),), {})],
+    "cholesky": [((symmetric(3),), {}), ((onp.stack([symmetric(2), symmetric(2)]),), {})],
+    "slogdet": [((well_conditioned(3),), {}), ((-well_conditioned(3),), {})],
+    "eigh": [((symmetric(3),), {}), ((symmetric(3),), {"UPLO": "U"}), ((onp.stack([symmetric(2), symmetric(2)]),), {})],
+    "svd": [((any_number(3, 3),), {}), ((any_number(2, 4),), {}), ((any_number(4, 2),), {}), ((any_number(2, 2, 3),), {})],
+    "pinv": [((any_number(3, 2),), {}), ((any_number(2, 3),), {}), ((well_conditioned(3),), {})],
     "solve": [((well_conditioned(3), any_number(3, 2)), {})],
     "softmax_of": [((any_number(3, 4),), {"axis": -1}), ((any_number(3, 4),), {"axis": 0, "temperature": 2.0})],
     "log_softmax_of": [((any_number(3, 4),), {"axis": -1}), ((any_number(3, 4),), {"axis": 0, "temperature": 2.0})],
@@ -118,4 +130,4 @@ CASES |= {
 CHOICES = {"where": {0}, "take": {1}, "rows_of": {0}, "picked": {1}, "cross_entropy_of": {1}}
 
 # Ops whose result is differentiable in mathematics, but has no rule here: backward() names them.
-WITHOUT_RULE = {"cholesky", "svd", "eigh", "eig", "pinv", "slogdet"}
+WITHOUT_RULE = {"eig"}

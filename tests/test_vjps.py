@@ -38,18 +38,22 @@ def weights(shape):
     return onp.cos(onp.arange(int(onp.prod(shape)), dtype="float64") * 1.3 + 0.5).reshape(shape)
 
 
+def weighted(z):
+    """Return the weighted sum of the op's result, or of all its results."""
+    parts = z if isinstance(z, tuple) else (z,)
+    return sum((part * np.array(weights(part.shape))).sum() for part in parts)
+
+
 def value(name, raws, settings):
     """Return the weighted sum of the op's result as a float."""
-    z = call(name, [np.array(onp.asarray(r)) for r in raws], settings).asnumpy()
-    return float((z * weights(z.shape)).sum())
+    return float(weighted(call(name, [np.array(onp.asarray(r)) for r in raws], settings)))
 
 
 def gradients(name, raws, settings):
     """Return the derivative of `value` by backward()."""
     arrays, moving = variables(name, raws)
     with autograd.record():
-        z = call(name, arrays, settings)
-        (z * np.array(weights(z.shape))).sum().backward()
+        weighted(call(name, arrays, settings)).backward()
     return [x.grad.asnumpy() for x in moving]
 
 
@@ -91,8 +95,7 @@ def test_second_derivative(name, i):
     expected = differences(slope, raws, moving_places(name, raws))
     arrays, moving = variables(name, raws)
     with autograd.record():
-        z = call(name, arrays, settings)
-        y = (z * np.array(weights(z.shape))).sum()
+        y = weighted(call(name, arrays, settings))
         firsts = autograd.grad(y, moving, create_graph=True)
         total = sum((g * np.array(weights(g.shape))).sum() for g in firsts)
     try:

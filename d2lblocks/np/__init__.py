@@ -1,6 +1,7 @@
 """NumPy's names for our arrays: the index, in groups, nothing else."""
 
-from numpy import bool as bool
+from builtins import bool as bool
+
 from numpy import bool_ as bool_
 from numpy import dtype as dtype
 from numpy import e as e
@@ -12,6 +13,8 @@ from numpy import inf as inf
 from numpy import int8 as int8
 from numpy import int32 as int32
 from numpy import int64 as int64
+from numpy import nan as NAN
+from numpy import nan as NaN
 from numpy import nan as nan
 from numpy import newaxis as newaxis
 from numpy import pi as pi
@@ -40,6 +43,10 @@ from d2lblocks.np.creation import ones_like as ones_like
 from d2lblocks.np.creation import tri as tri
 from d2lblocks.np.creation import zeros as zeros
 from d2lblocks.np.creation import zeros_like as zeros_like
+from d2lblocks.np.dtypes import NINF as NINF
+from d2lblocks.np.dtypes import NZERO as NZERO
+from d2lblocks.np.dtypes import PINF as PINF
+from d2lblocks.np.dtypes import PZERO as PZERO
 from d2lblocks.np.dtypes import copied as copy
 from d2lblocks.np.elementwise import absolute as abs
 from d2lblocks.np.elementwise import absolute as absolute
@@ -119,17 +126,12 @@ from d2lblocks.np.elementwise import tan as tan
 from d2lblocks.np.elementwise import tanh as tanh
 from d2lblocks.np.elementwise import trunc as trunc
 from d2lblocks.np.elementwise import where as where
-from d2lblocks.np.linalg import dot as dot
-from d2lblocks.np.linalg import einsum as einsum
-from d2lblocks.np.linalg import inner as inner
-from d2lblocks.np.linalg import matmul as matmul
-from d2lblocks.np.linalg import outer as outer
-from d2lblocks.np.linalg import tensordot as tensordot
-from d2lblocks.np.linalg import vdot as vdot
+from d2lblocks.np.fallback import *  # noqa: F403 - functions of official NumPy
 from d2lblocks.np.moves import array_split as array_split
 from d2lblocks.np.moves import broadcast_to as broadcast_to
 from d2lblocks.np.moves import concatenate as concatenate
 from d2lblocks.np.moves import diag as diag
+from d2lblocks.np.moves import diagflat as diagflat
 from d2lblocks.np.moves import diagonal as diagonal
 from d2lblocks.np.moves import expand_dims as expand_dims
 from d2lblocks.np.moves import flip as flip
@@ -150,6 +152,13 @@ from d2lblocks.np.moves import transpose as transpose
 from d2lblocks.np.moves import tril as tril
 from d2lblocks.np.moves import triu as triu
 from d2lblocks.np.ndarray import ndarray as ndarray
+from d2lblocks.np.products import dot as dot
+from d2lblocks.np.products import einsum as einsum
+from d2lblocks.np.products import inner as inner
+from d2lblocks.np.products import matmul as matmul
+from d2lblocks.np.products import outer as outer
+from d2lblocks.np.products import tensordot as tensordot
+from d2lblocks.np.products import vdot as vdot
 from d2lblocks.np.reduce import all as all
 from d2lblocks.np.reduce import any as any
 from d2lblocks.np.reduce import any as sometrue
@@ -157,7 +166,6 @@ from d2lblocks.np.reduce import argmax as argmax
 from d2lblocks.np.reduce import argmin as argmin
 from d2lblocks.np.reduce import argsort as argsort
 from d2lblocks.np.reduce import average as average
-from d2lblocks.np.reduce import bincount as bincount
 from d2lblocks.np.reduce import cumsum as cumsum
 from d2lblocks.np.reduce import diff as diff
 from d2lblocks.np.reduce import max as amax
@@ -179,15 +187,19 @@ from d2lblocks.np.shapes import atleast_2d as atleast_2d
 from d2lblocks.np.shapes import atleast_3d as atleast_3d
 from d2lblocks.np.shapes import broadcast_arrays as broadcast_arrays
 from d2lblocks.np.shapes import column_stack as column_stack
+from d2lblocks.np.shapes import delete as delete
+from d2lblocks.np.shapes import diag_indices_from as diag_indices_from
 from d2lblocks.np.shapes import dsplit as dsplit
 from d2lblocks.np.shapes import dstack as dstack
 from d2lblocks.np.shapes import fliplr as fliplr
 from d2lblocks.np.shapes import flipud as flipud
 from d2lblocks.np.shapes import hsplit as hsplit
 from d2lblocks.np.shapes import hstack as hstack
+from d2lblocks.np.shapes import insert as insert
 from d2lblocks.np.shapes import may_share_memory as may_share_memory
 from d2lblocks.np.shapes import ndim as ndim
 from d2lblocks.np.shapes import ravel as ravel
+from d2lblocks.np.shapes import resize as resize
 from d2lblocks.np.shapes import rot90 as rot90
 from d2lblocks.np.shapes import row_stack as row_stack
 from d2lblocks.np.shapes import shape as shape
@@ -196,3 +208,9 @@ from d2lblocks.np.shapes import size as size
 from d2lblocks.np.shapes import unravel_index as unravel_index
 from d2lblocks.np.shapes import vsplit as vsplit
 from d2lblocks.np.shapes import vstack as vstack
+from d2lblocks.np.statistics import bincount as bincount
+from d2lblocks.np.statistics import ediff1d as ediff1d
+from d2lblocks.np.statistics import histogram as histogram
+from d2lblocks.np.statistics import percentile as percentile
+from d2lblocks.np.statistics import polyval as polyval
+from d2lblocks.np.statistics import quantile as quantile

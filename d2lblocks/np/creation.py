@@ -11,9 +11,10 @@ from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.indexing import raw_value
+from d2lblocks.np.moves import broadcast_to
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.op import composed
-from d2lblocks.tape import Variable
+from d2lblocks.tape import Variable, state
 
 
 def _made(raw: onp.ndarray, ctx: Context | None) -> ndarray:
@@ -140,6 +141,8 @@ def empty(shape: Any, dtype: Any = None, order: str = "C", ctx: Context | None =
 @composed
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None) -> ndarray:
     """Return an array filled with one value; bool stays bool, other Python numbers become float32."""
+    if isinstance(fill_value, ndarray) and fill_value._node is not None and state.recording and out is None:
+        return broadcast_to(fill_value.astype(as_dtype(dtype or fill_value.dtype), copy=False), shape=_shape(shape))
     if dtype is None:
         dtype = getattr(fill_value, "dtype", bool if isinstance(fill_value, bool) else None)
     fill_value = raw_value(fill_value)
@@ -202,10 +205,11 @@ def linspace(
 
 @composed
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None
-) -> ndarray:
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: float = 10.0, dtype: Any = None, axis: int = 0,
+    ctx: Context | None = None,
+) -> ndarray:  # fmt: skip
     """Return `num` numbers from base^start to base^stop, evenly spaced in their logarithm."""
-    return wrap(onp.logspace(float(start), float(stop), num, endpoint, base).astype(as_dtype(dtype)))
+    return _made(onp.logspace(float(start), float(stop), num, endpoint, base, axis=axis).astype(as_dtype(dtype)), ctx)
 
 
 @composed
@@ -229,7 +233,16 @@ def indices(dimensions: Any, dtype: Any = "int32", ctx: Context | None = None) -
 @composed
 def meshgrid(*xi: ndarray, indexing: str = "xy", sparse: bool = False, copy: bool = True) -> list[ndarray]:
     """Return coordinate matrices of coordinate vectors."""
-    return [wrap(g.copy()) for g in onp.meshgrid(*[x._data for x in xi], indexing=indexing, sparse=sparse)]
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', got {indexing!r}.")
+    places = list(range(len(xi)))
+    if indexing == "xy" and len(xi) > 1:
+        places[:2] = 1, 0
+    sizes = [x.size for x in xi]
+    for i in range(len(xi)):
+        sizes[places[i]] = xi[i].size
+    grids = [x.reshape([-1 if k == place else 1 for k in range(len(xi))]) for x, place in zip(xi, places, strict=True)]
+    return grids if sparse else [broadcast_to(g, shape=tuple(sizes)) for g in grids]
 
 
 @composed

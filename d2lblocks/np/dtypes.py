@@ -8,8 +8,11 @@ import numpy as onp
 
 from d2lblocks.errors import ArrayTypeError
 from d2lblocks.op import op
+from d2lblocks.tape import Variable
 
 DTYPES = tuple(onp.dtype(name) for name in "float32 float64 float16 int8 uint8 int32 int64 bool".split())
+
+PINF, NINF, PZERO, NZERO = onp.inf, -onp.inf, 0.0, -0.0
 
 
 def as_dtype(dtype: Any) -> onp.dtype:
@@ -51,3 +54,10 @@ copied.title = "copy"
 @copied.vjp("a")
 def _(g, z, a):
     return g
+
+
+def alike(value: Any, a: Any) -> Any:
+    """Return a number, a nested list or an array as an array of the dtype of a."""
+    if isinstance(value, Variable):
+        return value if value._data.dtype == a.dtype else cast(value, dtype=a.dtype)
+    return a._wrap(onp.asarray(value).astype(a.dtype))

@@ -10,6 +10,7 @@ import numpy as onp
 
 from d2lblocks.errors import ArgumentError
 from d2lblocks.op import discrete, elementwise, fit, op
+from d2lblocks.tape import Variable
 
 # In every rule: g comes in, z went out, x and y are the arguments.
 
@@ -33,10 +34,8 @@ def aligned(ufunc: Callable) -> Callable:
 
 def align(x: Any, y: Any, dx: Any, dy: Any) -> tuple:
     """Return x and y so that NumPy's promotion gives Gluon's result dtype."""
-    if dy is None:
-        return (x, int(y)) if dx.kind in "iu" and type(y) is float and math.isfinite(y) else (x, y)
-    if dx is None:
-        return (int(x), y) if dy.kind in "iu" and type(x) is float and math.isfinite(x) else (x, y)
+    if dx is None or dy is None:
+        return _with_number(x, y, dx, dy)
     if dx.kind == "f" and dy.kind != "f":
         return x, y.astype(dx)
     if dy.kind == "f" and dx.kind != "f":
@@ -44,16 +43,60 @@ def align(x: Any, y: Any, dx: Any, dy: Any) -> tuple:
     return x, y
 
 
-def real(ufunc: Callable) -> Callable:
-    """Let `ufunc` take integers: they become float32, the default dtype."""
+def _with_number(x: Any, y: Any, dx: Any, dy: Any) -> tuple:
+    """Align when one side (or both) is a Python number: integers cut it, truths meet floats as float32, True is 1."""
+    if dx is None and dy is None:
+        return x, y
+    if dx is None:
+        y, x = _with_number(y, x, dy, dx)
+        return x, y
+    if dx.kind in "iu" and type(y) is float and math.isfinite(y):
+        return x, int(y)
+    if dx.kind == "b" and type(y) is not int:
+        return (x, int(y)) if type(y) is bool else (x.astype(onp.float32), y)
+    return x, y
 
-    def forward(x: Any) -> Any:
-        if type(x) is onp.ndarray and x.dtype.kind != "f":
-            x = x.astype(onp.float32)
-        return ufunc(x)
+
+def whole(ufunc: Callable) -> Callable:
+    """Let a `ufunc` of two floats take integers: computed in floats and cut to the integer dtype again."""
+
+    def forward(x: Any, y: Any) -> Any:
+        x, y = align(x, y, getattr(x, "dtype", None), getattr(y, "dtype", None))
+        kinds = [v.dtype for v in (x, y) if type(v) is onp.ndarray]
+        z = ufunc(x, y)
+        if not kinds or any(kind.kind == "f" for kind in kinds):
+            return z
+        kind = onp.result_type(*kinds)
+        return z.astype(onp.float32 if kind.kind == "b" else kind)
 
     forward.__name__ = ufunc.__name__
-    forward.__doc__ = f"{ufunc.__name__}(x), number by number."
+    forward.__doc__ = f"{ufunc.__name__}(x1, x2), number by number, with broadcasting; an integer dtype is kept."
+    return forward
+
+
+def real(ufunc: Callable) -> Callable:
+    """Let `ufunc` take integers: computed in floats and cut to the integer dtype again, as in Gluon. Truths become float32."""
+
+    def forward(x: Any) -> Any:
+        if type(x) is not onp.ndarray or x.dtype.kind == "f":
+            return ufunc(x)
+        if x.dtype.kind == "b":
+            return ufunc(x.astype(onp.float32))
+        return ufunc(x.astype(onp.float64)).astype(x.dtype)
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x), number by number; an integer dtype is kept."
+    return forward
+
+
+def rounding(ufunc: Callable) -> Callable:
+    """Let `ufunc` take integers and truths: they are whole already."""
+
+    def forward(x: Any) -> Any:
+        return ufunc(x) if getattr(x, "dtype", None) is None or x.dtype.kind == "f" else x.copy()
+
+    forward.__name__ = ufunc.__name__
+    forward.__doc__ = f"{ufunc.__name__}(x), number by number; integers stay."
     return forward
 
 
@@ -67,8 +110,15 @@ def _divide(x: Any, y: Any) -> Any:
     return onp.true_divide(x, y)
 
 
+def _ldexp(x: Any, y: Any) -> Any:
+    """x 2^y, number by number, with broadcasting; y need not be whole."""
+    return x * (onp.exp2(y) if isinstance(y, onp.ndarray) else 2.0**y)
+
+
 def _log_of(x: Any) -> Any:
     """log(x) where x > 0, else 0: the factor in d(x^y)/dy, whose limit there is 0."""
+    if isinstance(x, int | float):
+        return math.log(x) if x > 0 else 0.0
     safe = where(x > 0, x, 1.0)
     return log(safe)
 
@@ -95,11 +145,12 @@ mod = elementwise(aligned(onp.mod), lambda g, z, x, y: g, lambda g, z, x, y: -g 
 # Ties send the whole gradient to the first argument, as the original does.
 maximum = elementwise(aligned(onp.maximum), lambda g, z, x, y: g * (x >= y), lambda g, z, x, y: g * (x < y))
 minimum = elementwise(aligned(onp.minimum), lambda g, z, x, y: g * (x <= y), lambda g, z, x, y: g * (x > y))
-hypot = elementwise(aligned(onp.hypot), lambda g, z, x, y: g * x / z, lambda g, z, x, y: g * y / z)
+hypot = elementwise(whole(onp.hypot), lambda g, z, x, y: g * x / z, lambda g, z, x, y: g * y / z)
 arctan2 = elementwise(
-    aligned(onp.arctan2), lambda g, z, x, y: g * y / (x * x + y * y), lambda g, z, x, y: -g * x / (x * x + y * y)
+    whole(onp.arctan2), lambda g, z, x, y: g * y / (x * x + y * y), lambda g, z, x, y: -g * x / (x * x + y * y)
 )
-copysign = elementwise(aligned(onp.copysign), lambda g, z, x, y: g * sign(x) * sign(z), zero)
+ldexp = elementwise(whole(_ldexp), lambda g, z, x, y: g * 2.0**y, lambda g, z, x, y: g * z * math.log(2), name="ldexp")
+copysign = elementwise(whole(onp.copysign), lambda g, z, x, y: g * sign(x) * sign(z), zero)
 
 negative = elementwise(_negative, lambda g, z, x: -g, name="negative")
 absolute = elementwise(onp.absolute, lambda g, z, x: g * sign(x))
@@ -129,16 +180,22 @@ degrees = elementwise(real(onp.degrees), lambda g, z, x: g * (180.0 / math.pi))
 radians = elementwise(real(onp.radians), lambda g, z, x: g * (math.pi / 180.0))
 
 sign = elementwise(onp.sign, zero)
-floor = elementwise(onp.floor, zero)
-ceil = elementwise(onp.ceil, zero)
-trunc = elementwise(onp.trunc, zero)
-rint = elementwise(onp.rint, zero)
-fix = elementwise(onp.trunc, zero, name="fix")
+floor = elementwise(rounding(onp.floor), zero)
+ceil = elementwise(rounding(onp.ceil), zero)
+trunc = elementwise(rounding(onp.trunc), zero)
+rint = elementwise(rounding(onp.rint), zero)
+fix = elementwise(rounding(onp.trunc), zero, name="fix")
 
 
 @op
-def where(condition, x, y):
-    """Return x where condition holds, else y, with broadcasting."""
+def where(condition, x=None, y=None):
+    """Return x where condition holds, else y, with broadcasting; of the condition alone, the places where it holds."""
+    if x is None or y is None:
+        if x is not y:
+            raise TypeError("where takes the condition alone, or x and y, too")
+        return tuple(onp.nonzero(onp.atleast_1d(condition)))
+    if type(x) in (int, float) and type(y) in (int, float):
+        x, y = onp.float32(x), onp.float32(y)  # numbers become the default dtype
     if onp.ndim(condition) and condition.dtype != bool:
         condition = condition != 0
     return onp.where(condition, *align(x, y, getattr(x, "dtype", None), getattr(y, "dtype", None)))
@@ -161,10 +218,12 @@ def _(g, z, condition, x, y):
 
 @op
 def clip(a, *, a_min=None, a_max=None):
-    """min(max(a, a_min), a_max), number by number; None leaves a side open."""
+    """min(max(a, a_min), a_max), number by number; None leaves a side open. The dtype of a is kept."""
     if a_min is None and a_max is None:
         raise ArgumentError("clip needs a_min or a_max; both are None.")
-    return onp.clip(a, a_min, a_max)
+    if any(isinstance(bound, Variable) for bound in (a_min, a_max)):
+        raise TypeError("the bounds of clip are numbers; with arrays write np.minimum(np.maximum(a, a_min), a_max)")
+    return onp.asarray(onp.clip(a, a_min, a_max)).astype(getattr(a, "dtype", None), copy=False)
 
 
 @clip.vjp("a")
@@ -221,6 +280,6 @@ less, less_equal = _truth(onp.less), _truth(onp.less_equal)
 greater, greater_equal = _truth(onp.greater), _truth(onp.greater_equal)
 logical_and, logical_or, logical_xor = _truth(onp.logical_and), _truth(onp.logical_or), _truth(onp.logical_xor)
 bitwise_and, bitwise_or, bitwise_xor = _truth(onp.bitwise_and), _truth(onp.bitwise_or), _truth(onp.bitwise_xor)
-floor_divide, lcm, ldexp = _truth(onp.floor_divide), _truth(onp.lcm), _truth(onp.ldexp)
+floor_divide, lcm = _truth(onp.floor_divide), _truth(onp.lcm)
 logical_not, isnan, isinf, isfinite = (_question(f) for f in (onp.logical_not, onp.isnan, onp.isinf, onp.isfinite))
 isposinf, isneginf, invert = _question(onp.isposinf), _question(onp.isneginf), _question(onp.invert)

@@ -17,18 +17,24 @@ def raw_key(key: Any) -> Any:
 
     Arrays are copied: the tape keeps the key, and a later write into an index must not move the gradient.
     """
-    if type(key) is int or type(key) is slice:
+    if type(key) is int or (type(key) is slice and not _has_arrays(key)):
         return key
     if isinstance(key, tuple):
         return tuple([_raw_part(part) for part in key])
     return _raw_part(key)
 
 
+def _has_arrays(key: slice) -> bool:
+    return isinstance(key.stop, Variable) or isinstance(key.start, Variable) or isinstance(key.step, Variable)
+
+
 def _raw_part(part: Any) -> Any:
     if part is None or part is Ellipsis or isinstance(part, int | bool | onp.integer):
         return int(part) if isinstance(part, onp.integer) else part
     if isinstance(part, slice):
-        return slice(*(None if p is None else int(p) for p in (part.start, part.stop, part.step)))
+        return slice(
+            *(int(p._data.item()) if isinstance(p, Variable) else p for p in (part.start, part.stop, part.step))
+        )
     if isinstance(part, Variable):
         raw = part._data
         return raw.astype(onp.int64 if raw.dtype.kind == "f" else raw.dtype)

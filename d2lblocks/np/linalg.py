@@ -1,169 +1,34 @@
-"""Products and linear algebra: dot, matmul, einsum, norm, inv, det."""
+"""Linear algebra, np.linalg: norm, inv, det, solve, and the decompositions with their derivatives."""
 
 from __future__ import annotations
+
+import functools
+from typing import Any
 
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
 from d2lblocks.np.elementwise import absolute, power
-from d2lblocks.np.moves import _axes, expand_dims, moveaxis, swapaxes, transpose
+from d2lblocks.np.moves import _axes, moveaxis, swapaxes, tril, triu
 from d2lblocks.np.moves import sum as sum_
+from d2lblocks.np.official import official
+from d2lblocks.np.products import matmul, outer
+from d2lblocks.np.reduce import length
 from d2lblocks.np.reduce import max as max_
 from d2lblocks.np.reduce import min as min_
-from d2lblocks.op import composed, fit, op
+from d2lblocks.op import composed, op
 
-
-def _floats(a, b):
-    """Bring both to one dtype: a float meets an integer as float; NumPy's promotion otherwise."""
-    if a.dtype is not b.dtype and a.dtype.kind != b.dtype.kind and "f" in (a.dtype.kind, b.dtype.kind):
-        kind = a.dtype if a.dtype.kind == "f" else b.dtype
-        return a.astype(kind, copy=False), b.astype(kind, copy=False)
-    return a, b
-
-
-@op
-def matmul(a, b):
-    """a b: the last two axes are multiplied, the others broadcast; (..., n, k), (..., k, m) -> (..., n, m)."""
-    return onp.matmul(*_floats(a, b))
-
-
-@matmul.vjp("a")
-def _(g, z, a, b):
-    if b.ndim == 1:
-        return fit(expand_dims(g, axis=-1) * b, a.shape) if a.ndim > 1 else g * b
-    row = g if a.ndim > 1 else expand_dims(g, axis=-2)
-    da = matmul(row, swapaxes(b, -1, -2))
-    return fit(da, a.shape) if a.ndim > 1 else fit(da, (1, *a.shape)).reshape(a.shape)
-
-
-@matmul.vjp("b")
-def _(g, z, a, b):
-    if a.ndim == 1:
-        if b.ndim == 1:
-            return g * a
-        return fit(expand_dims(a, axis=-1) * expand_dims(g, axis=-2), b.shape)
-    column = g if b.ndim > 1 else expand_dims(g, axis=-1)
-    db = matmul(swapaxes(a, -1, -2), column)
-    return fit(db, b.shape) if b.ndim > 1 else fit(db, (*b.shape, 1)).reshape(b.shape)
-
-
-@composed
-def dot(a, b, out=None):
-    """Return the product over the last axis of a and the last but one of b: (n, k), (k, m) -> (n, m)."""
-    scalars = getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0
-    if scalars:
-        result = a * b
-    elif a.ndim > 1 and b.ndim > 2:
-        result = tensordot(a, b, axes=((-1,), (-2,)))
-    else:
-        result = matmul(a, b)
-    return result if out is None else result.copyto(out)
-
-
-@composed
-def tensordot(a, b, axes=2):
-    """Return the sum of products over the given axes of a and b."""
-    if isinstance(axes, int):
-        axes = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
-    left, right = (tuple(x) if isinstance(x, tuple | list) else (x,) for x in axes)
-    left, right = _axes(left, a.ndim), _axes(right, b.ndim)
-    sizes = tuple(a.shape[i] for i in left), tuple(b.shape[i] for i in right)
-    if sizes[0] != sizes[1]:
-        raise ArgumentError(f"tensordot: axes {left} of {a.shape} and axes {right} of {b.shape} differ in size.")
-    rest_a = tuple(i for i in range(a.ndim) if i not in left)
-    rest_b = tuple(i for i in range(b.ndim) if i not in right)
-    shape = tuple(a.shape[i] for i in rest_a) + tuple(b.shape[i] for i in rest_b)
-    k = int(onp.prod(sizes[0], dtype=int))
-    rows = transpose(a, axes=rest_a + left).reshape((int(onp.prod([a.shape[i] for i in rest_a], dtype=int)), k))
-    columns = transpose(b, axes=right + rest_b).reshape((k, int(onp.prod([b.shape[i] for i in rest_b], dtype=int))))
-    return matmul(rows, columns).reshape(shape)
-
-
-@composed
-def inner(a, b):
-    """Return the sum of products over the last axes."""
-    return a * b if a.ndim == 0 or b.ndim == 0 else tensordot(a, b, axes=((-1,), (-1,)))
-
-
-@composed
-def outer(a, b):
-    """a_i b_j of the flattened arrays."""
-    return a.reshape((-1, 1)) * b.reshape((1, -1))
-
-
-@composed
-def vdot(a, b):
-    """Return the sum of products of the flattened arrays."""
-    return sum_(a.reshape(-1) * b.reshape(-1))
-
-
-@op
-def einsum_of(*operands, subscripts):
-    """Sum of products by Einstein's convention."""
-    return onp.array(onp.einsum(subscripts, *operands))
-
-
-einsum_of.title = "einsum"
-
-
-@einsum_of.vjps
-def _(g, z, wanted, *operands, subscripts):
-    terms, result = _explicit(subscripts, operands)
-    grads = []
-    for i, want in enumerate(wanted):
-        if want is None:
-            grads.append(None)
-            continue
-        others = [t for j, t in enumerate(terms) if j != i]
-        arrays = [a for j, a in enumerate(operands) if j != i]
-        # Labels that only this operand has were summed: their gradient is constant along them.
-        missing = [c for c in terms[i] if c not in result + "".join(others)]
-        ones = onp.ones([operands[i].shape[terms[i].index(c)] for c in missing], _raw(g).dtype)
-        left = ",".join([result, *others, "".join(missing)] if missing else [result, *others])
-        extra = [ones] if missing else []
-        grads.append(einsum_of(g, *arrays, *extra, subscripts=f"{left}->{terms[i]}"))
-    return grads
-
-
-def _raw(a):
-    return getattr(a, "_data", a)
-
-
-def _explicit(subscripts, operands):
-    """Spell out `a,b->c`: letters for the ellipsis, the result if it was left implicit."""
-    left, arrow, result = subscripts.replace(" ", "").partition("->")
-    terms = left.split(",")
-    free = [c for c in "ZYXWVUTSRQPONML" if c not in left]
-    lengths = [a.ndim - len(t.replace("...", "")) for a, t in zip(operands, terms, strict=True) if "..." in t]
-    dots = "".join(free[: max(lengths, default=0)])
-    terms = [t.replace("...", dots[len(dots) - (a.ndim - len(t) + 3) :]) for a, t in zip(operands, terms, strict=True)]
-    if not arrow:
-        letters = "".join(terms)
-        result = dots + "".join(sorted(c for c in set(letters) if letters.count(c) == 1 and c not in dots))
-    else:
-        result = result.replace("...", dots)
-    if any(len(set(t)) < len(t) for t in terms):
-        raise NotImplementedError(f"einsum {subscripts!r}: the gradient of a repeated label in one term is not known.")
-    return terms, result
-
-
-@composed
-def einsum(*operands, **kwargs):
-    """Return the sum of products by Einstein's convention: einsum('ij,jk->ik', a, b) is matmul."""
-    subscripts, *arrays = operands
-    kwargs.pop("optimize", None)
-    return einsum_of(*arrays, subscripts=subscripts, **kwargs)
-
-
-# ---------------------------------------------------------------------------------------- numpy.linalg
+cond, lstsq = official(onp.linalg.cond), official(onp.linalg.lstsq)
+matrix_rank, qr = official(onp.linalg.matrix_rank), official(onp.linalg.qr)
 
 
 @composed
 def norm(x, ord=None, axis=None, keepdims=False):
     """Return the length of x: by default the root of the sum of squares of all entries."""
+    x = x if x.dtype.kind == "f" else x.astype("float32")
     axes = _axes(axis, x.ndim)
     if ord is None or (ord == 2 and len(axes) == 1) or ord == "fro":
-        return _length(x, axis=axis, keepdims=keepdims)
+        return length(x, axis=axis, keepdims=keepdims)
     if len(axes) == 1:
         if ord in (float("inf"), float("-inf")):
             return (max_ if ord > 0 else min_)(absolute(x), axis=axis, keepdims=keepdims)
@@ -188,23 +53,6 @@ def _matrix_norm(x, ord, axes, keepdims):
     else:
         raise ArgumentError(f"norm: unknown order {ord!r} for a matrix.")
     return best if keepdims else best.squeeze(axes)
-
-
-@op
-def _length(x, *, axis=None, keepdims=False):
-    """Root of the sum of squares over `axis`."""
-    return onp.sqrt(onp.add.reduce(x * x, axis if axis is None else _axes(axis, x.ndim), keepdims=bool(keepdims)))
-
-
-_length.title = "norm"
-
-
-@_length.vjp("x")
-def _(g, z, x, axis=None, keepdims=False):
-    # At 0 the length has no derivative; 0 is in its subdifferential and keeps nan out of a net.
-    shape = tuple(1 if i in _axes(axis, x.ndim) else n for i, n in enumerate(x.shape))
-    z, g = z.reshape(shape), g.reshape(shape)
-    return g * x / (z + (z == 0))
 
 
 @op
@@ -249,10 +97,67 @@ def _(g, z, a, b):
     return solve(swapaxes(a, -1, -2), g)
 
 
+@composed
+def multi_dot(arrays: Any) -> Any:
+    """Return the product of the matrices, from the left to the right."""
+    return functools.reduce(matmul, arrays)
+
+
+@composed
+def matrix_power(a: Any, n: int) -> Any:
+    """Return a a ... a, n times; of the inverse if n is negative."""
+    if not isinstance(n, int):
+        raise ArgumentError(f"matrix_power: the exponent must be a whole number, got {n!r}.")
+    if n == 0:
+        return a * 0 + a._wrap(onp.eye(a.shape[-1], dtype=a.dtype))
+    return multi_dot([a if n > 0 else inv(a)] * abs(n))
+
+
+@composed
+def tensorinv(a: Any, ind: int = 2) -> Any:
+    """Return the inverse of a, read as a matrix from its last axes to its first `ind` ones."""
+    if ind < 1:
+        raise ArgumentError(f"tensorinv: ind must be positive, got {ind}.")
+    n = int(onp.prod(a.shape[ind:], dtype=int))
+    return inv(a.reshape((n, -1))).reshape((*a.shape[ind:], *a.shape[:ind]))
+
+
+@composed
+def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
+    """Return x with a x = b, a read as a matrix whose rows are the axes of b; `axes` of a are moved to the end first."""
+    if axes is not None:
+        a = moveaxis(a, tuple(axes), tuple(range(a.ndim - len(axes), a.ndim)))
+    return solve(a.reshape((b.size, -1)), b.reshape(-1)).reshape(a.shape[b.ndim :])
+
+
+# ---------------------------------------------------------------------------------------- decompositions
+
+
+def _transposed(a: Any) -> Any:
+    return swapaxes(a, -1, -2)
+
+
+def _gaps(values: Any) -> Any:
+    """1 / (v_j - v_i), with 0 on the diagonal: how strongly eigenvectors i and j mix when the matrix moves."""
+    ones = onp.eye(values.shape[-1], dtype=values.dtype)
+    ones = values._wrap(ones) if hasattr(values, "_wrap") else ones
+    return (1.0 - ones) / (values[..., None, :] - values[..., :, None] + ones)
+
+
 @op
 def cholesky(a):
-    """L with a = L Lᵀ, lower triangular."""
-    return onp.linalg.cholesky(a)
+    """L with a = L Lᵀ, lower triangular; of a that is not symmetric, the symmetric part counts."""
+    return onp.linalg.cholesky((a + onp.swapaxes(a, -1, -2)) / 2)
+
+
+@cholesky.vjp("a")
+def _(g, z, a):
+    # See: Murray, Differentiation of the Cholesky decomposition (2016).
+    inner = matmul(_transposed(z), g)
+    inner = (tril(inner) + tril(inner, k=-1)) * 0.5
+    back = inv(z)
+    whole = matmul(matmul(_transposed(back), inner), back)
+    return (whole + _transposed(whole)) * 0.5
 
 
 @op
@@ -261,10 +166,32 @@ def svd(a):
     return tuple(onp.linalg.svd(a, full_matrices=False))
 
 
+@svd.vjp("a")
+def _(g, z, a):
+    # See: Townsend, Differentiating the singular value decomposition (2016). Singular values must differ.
+    (gu, gs, gv), (u, s, v) = g, z
+    mix, row = _gaps(s * s), s[..., None, :]
+    uu, vv = matmul(_transposed(u), gu), matmul(v, _transposed(gv))
+    middle = mix * (uu - _transposed(uu)) * row + s[..., :, None] * (mix * (vv - _transposed(vv)))
+    left = matmul(u, middle) + u * gs[..., None, :] + (gu - matmul(u, uu)) / row
+    rest = (gv - matmul(_transposed(vv), v)) / s[..., :, None]
+    return matmul(left, v) + matmul(u, rest)
+
+
 @op
-def eigh(a):
-    """Eigenvalues and eigenvectors of a symmetric matrix."""
-    return tuple(onp.linalg.eigh(a))
+def eigh(a, *, UPLO: Any = "L"):
+    """Eigenvalues, rising, and eigenvectors of a symmetric matrix, of which one triangle is read."""
+    return tuple(onp.linalg.eigh(a, UPLO))
+
+
+@eigh.vjp("a")
+def _(g, z, a, UPLO="L"):
+    # Eigenvalues must differ. An entry of the triangle stands for its mirror image, too.
+    (gw, gv), (w, v) = g, z
+    middle = _gaps(w) * matmul(_transposed(v), gv)
+    whole = matmul(matmul(v, middle) + v * gw[..., None, :], _transposed(v))
+    one, strictly = (tril, {"k": -1}) if UPLO == "L" else (triu, {"k": 1})
+    return one(whole) + one(_transposed(whole), **strictly)
 
 
 @op
@@ -274,22 +201,38 @@ def eig(a):
 
 
 @op
-def pinv(a, *, rcond=1e-15):
-    """Pseudo-inverse."""
-    return onp.linalg.pinv(a, rcond)
+def pinv(a, *, rcond=1e-15, hermitian=False):
+    """Pseudo-inverse; singular values below rcond times the largest count as 0."""
+    return onp.linalg.pinv(a, rcond, hermitian)
+
+
+@pinv.vjp("a")
+def _(g, z, a, rcond=1e-15, hermitian=False):
+    # See: Golub & Pereyra (1973); the rank must not change.
+    zt, gt = _transposed(z), _transposed(g)
+    outside = gt - matmul(a, matmul(z, gt))
+    beside = gt - matmul(matmul(gt, z), a)
+    return matmul(outside, matmul(z, zt)) + matmul(matmul(zt, z), beside) - matmul(matmul(zt, g), zt)
 
 
 @op
 def slogdet(a):
     """Sign and log of the absolute value of the determinant."""
-    return tuple(onp.linalg.slogdet(a))
+    return tuple(onp.asarray(part) for part in onp.linalg.slogdet(a))
 
 
+@slogdet.vjp("a")
+def _(g, z, a):
+    return g[1].reshape((*z[1].shape, 1, 1)) * _transposed(inv(a))
+
+
+@composed
 def eigvals(a):
     """Return the eigenvalues of a square matrix."""
     return eig(a)[0]
 
 
-def eigvalsh(a):
-    """Return the eigenvalues of a symmetric matrix."""
-    return eigh(a)[0]
+@composed
+def eigvalsh(a, UPLO="L"):
+    """Return the eigenvalues of a symmetric matrix, of which one triangle is read."""
+    return eigh(a, UPLO=UPLO)[0]

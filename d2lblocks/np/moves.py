@@ -33,7 +33,9 @@ def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
 def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
-    return onp.add.reduce(a, axis, dtype, None, bool(keepdims), 0 if initial is None else initial)
+    cut = dtype is not None and a.dtype.kind == "f" and dtype.kind != "f"  # cut the sum, not every entry
+    total = onp.add.reduce(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
+    return total.astype(dtype) if cut else total
 
 
 @sum.vjp("a")
@@ -182,13 +184,13 @@ def is_basic(key: Any) -> bool:
 
 
 @op
-def take(a, indices, *, axis=None, mode="clip"):
+def take(a, indices, *, axis=None, mode="raise"):
     """Pick entries along `axis` by their numbers; 'clip' and 'wrap' forgive numbers that are out of range."""
     return onp.take(a, onp.asarray(indices).astype(onp.int64), axis, mode=mode)
 
 
 @take.vjp("a")
-def _(g, z, a, indices, axis=None, mode="clip"):
+def _(g, z, a, indices, axis=None, mode="raise"):
     raw = onp.asarray(getattr(indices, "_data", indices)).astype(onp.int64)
     n = a.size if axis is None else a.shape[axis]
     places = raw % n if mode == "wrap" else raw.clip(0, n - 1) if mode == "clip" else raw
@@ -260,9 +262,9 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
 
 
 @composed
-def trace(a, offset=0, axis1=0, axis2=1):
+def trace(a, offset=0, axis1=0, axis2=1, out=None):
     """Return the sum of the diagonal."""
-    return diagonal(a, offset, axis1, axis2).sum(axis=-1)
+    return diagonal(a, offset, axis1, axis2).sum(axis=-1, out=out)
 
 
 @composed
@@ -275,6 +277,12 @@ def diag(array, k=0):
     n = array.size + abs(k)
     i = onp.arange(array.size)
     return scatter(array, key=(i - min(k, 0), i + max(k, 0)), shape=(n, n))
+
+
+@composed
+def diagflat(array, k=0):
+    """Return a matrix with the flattened array on its k-th diagonal."""
+    return diag(array.reshape(-1), k)
 
 
 # ---------------------------------------------------------------------------------------- concatenate | split
@@ -356,25 +364,33 @@ def array_split(ary, indices_or_sections, axis=0):
 
 
 @op
-def pad(x, *, pad_width, mode="constant", constant_values=0):
-    """Add `constant_values` around x, pad_width = ((before, after), ...) per axis."""
-    if mode != "constant":
-        return onp.pad(x, pad_width, mode=mode)
-    return onp.pad(x, pad_width, mode=mode, constant_values=constant_values)
+def pad(x, *, pad_width=None, mode="constant", constant_values=0, reflect_type="even"):
+    """Add `constant_values` around x, pad_width = ((before, after), ...) per axis; or its own entries, by `mode`."""
+    if pad_width is None:
+        raise ArgumentError("pad needs pad_width, such as ((1, 1), (2, 2)).")
+    if reflect_type != "even":
+        raise NotImplementedError(f"pad: reflect_type={reflect_type!r} is not implemented; only 'even'.")
+    settings = {"constant_values": constant_values} if mode == "constant" else {}
+    return onp.pad(x, pad_width, mode=mode, **settings)
 
 
 @pad.vjp("x")
-def _(g, z, x, pad_width, mode="constant", constant_values=0):
-    if mode != "constant":
-        raise NotImplementedError(f"pad(mode={mode!r}) has no derivative; only 'constant' has.")
-    widths = onp.broadcast_to(onp.asarray(pad_width), (x.ndim, 2))
-    return get(g, key=tuple(slice(int(w[0]), int(w[0]) + n) for w, n in zip(widths, x.shape, strict=True)))
+def _(g, z, x, pad_width, mode="constant", constant_values=0, reflect_type="even"):
+    if mode == "constant":
+        widths = onp.broadcast_to(onp.asarray(pad_width), (x.ndim, 2))
+        return get(g, key=tuple(slice(int(w[0]), int(w[0]) + n) for w, n in zip(widths, x.shape, strict=True)))
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise NotImplementedError(
+            f"pad(mode={mode!r}) has no derivative; constant, edge, reflect, symmetric, wrap have."
+        )
+    places = onp.pad(onp.arange(x.size).reshape(x.shape), pad_width, mode=mode)
+    return scatter(g, key=(places,), shape=(x.size,)).reshape(x.shape)
 
 
 @discrete
 def nonzero_places(a):
     """Return the places of the entries that are not 0, one array per axis."""
-    return tuple(onp.nonzero(a))
+    return tuple(onp.nonzero(onp.atleast_1d(a)))
 
 
 nonzero_places.title = "nonzero"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +11,13 @@ from d2lblocks import autograd
 from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError
 from d2lblocks.np import elementwise as E
-from d2lblocks.np import linalg as L
 from d2lblocks.np import moves as M
+from d2lblocks.np import products as L
 from d2lblocks.np import reduce as R
 from d2lblocks.np.dtypes import as_dtype, cast, copied
 from d2lblocks.np.indexing import explain_key, part_of, raw_key, raw_value
+from d2lblocks.np.official import call, counterpart, on_copies
+from d2lblocks.np.text import array_text, formatted
 from d2lblocks.op import OPS, Op, explain, plain, refuse_recorded
 from d2lblocks.rich import Rich
 from d2lblocks.tape import Leaf, Variable, state
@@ -147,21 +148,13 @@ class ndarray(Variable, Rich):
         return bool((self == value)._data.any())
 
     def __repr__(self) -> str:
-        # float32 is the silent dtype here; NumPy's own silent ones, int64 and float64, are spelled out.
-        text = re.sub(r",\s*dtype=float32\)$", ")", onp.array_repr(self._data))
-        if self._data.dtype.kind in "iuf" and self._data.dtype != onp.float32 and "dtype=" not in text:
-            text = f"{text[:-1]}, dtype={self._data.dtype})"
-        return text
+        return array_text(self._data)
 
     def __str__(self) -> str:
         return str(self._data)
 
     def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
-        if self._data.ndim:
-            raise TypeError(f"Cannot format d2lblocks.np.ndarray of shape {self.shape} with format_spec {spec!r}.")
-        return format(self._data.item(), spec)
+        return formatted(self._data, spec)
 
     def __reduce__(self) -> tuple:
         return _rebuild, (self._data, self._node.req if type(self._node) is Leaf else None, self._ctx)
@@ -190,11 +183,18 @@ class ndarray(Variable, Rich):
     def __setitem__(self, key: Any, value: Any) -> None:
         refuse_recorded(self)
         data, raw = self._data, raw_key(key)
-        if state.recording and isinstance(value, Variable) and value._node is not None:
-            raise MXNetError(
-                "in-place write refused inside autograd.record(): the value is in a computational graph, and "
-                "y[...] = value would lose its gradient. Write y = y + ... or use np.where / np.concatenate."
-            )
+        if isinstance(value, Variable):
+            if state.recording and value._node is not None:
+                whole = raw is ... or (type(raw) is slice and raw == slice(None))
+                if whole and value._data.shape == data.shape and value._data.dtype == data.dtype:
+                    copied(value, out=self)  # an untracked array that is overwritten whole joins the graph
+                    return
+                raise MXNetError(
+                    "in-place write refused inside autograd.record(): the value is in a computational graph, and "
+                    "y[i] = value would lose its gradient. Write y = y + ... or use np.where / np.concatenate."
+                )
+            value = value._data
+            value = value.reshape(()) if value.size == 1 else value  # fills any place, a single entry too
         try:
             data[raw] = raw_value(value)
         except (IndexError, ValueError, TypeError, OverflowError) as problem:
@@ -207,7 +207,8 @@ class ndarray(Variable, Rich):
         """self = op(self, other) in the same buffer: whoever holds the array sees the new numbers."""
         refuse_recorded(self)
         if state.recording and isinstance(other, Variable) and other._node is not None:
-            z = op(self, other)  # an untracked sum joins the graph with what is added to it
+            before = wrap(self._data.copy())  # rules may read the numbers that are overwritten here
+            z = op(before, other)  # an untracked sum joins the graph with what is added to it
             self._check_result(z._data, op.name)
             self._data[...] = z._data
             self._written()  # older nodes may hold this buffer
@@ -216,7 +217,7 @@ class ndarray(Variable, Rich):
         raw = other._data if isinstance(other, Variable) else plain(other, op.name)
         try:
             z = op.forward(self._data, raw)
-        except (ValueError, TypeError) as problem:
+        except (ValueError, TypeError, OverflowError) as problem:
             raise explain(problem, op.name, [self._data, raw]) from None
         self._check_result(z, op.name)
         self._data[...] = z
@@ -263,6 +264,7 @@ class ndarray(Variable, Rich):
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
     __neg__ = lambda self: E.negative(self)
     __pos__ = lambda self: self
+    __round__ = lambda self, n=0: E.round(self, decimals=n)
     __abs__ = lambda self: E.absolute(self)
     __invert__ = lambda self: E.invert(self)
     __iadd__ = lambda self, other: self._update(E.add, other)
@@ -302,7 +304,7 @@ class ndarray(Variable, Rich):
     diagonal = M.diagonal
     trace = M.trace
     repeat = lambda self, repeats, axis=None: M.repeat(self, repeats=repeats, axis=axis)
-    take = lambda self, indices, axis=None, mode="clip": M.take(self, indices, axis=axis, mode=mode)
+    take = lambda self, indices, axis=None, mode="raise": M.take(self, indices, axis=axis, mode=mode)
     broadcast_to = lambda self, shape: M.broadcast_to(self, shape=shape)
     flatten = lambda self, order="C": M.reshape(self, newshape=(-1,), order=order)
     ravel = flatten
@@ -322,7 +324,7 @@ class ndarray(Variable, Rich):
         self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
     ) -> ndarray:
         """Return the numbers in another dtype; a copy unless copy=False and nothing changes."""
-        if order != "K" or casting != "unsafe":
+        if order not in ("K", "C") or casting != "unsafe":
             raise ArgumentError(f"astype: only order='K' and casting='unsafe' exist, got {order!r} and {casting!r}.")
         kind = as_dtype(dtype)
         return self if not copy and kind == self.dtype else cast(self, dtype=kind)
@@ -346,7 +348,7 @@ class ndarray(Variable, Rich):
         """Return this array if it lives there, else a copy that does."""
         return self if ctx == self.ctx else self.copyto(ctx)
 
-    as_in_context = as_in_ctx
+    as_in_context = lambda self, context: self.as_in_ctx(context)
     to_device = as_in_ctx
 
     as_np_ndarray = as_nd_ndarray = lambda self: self  # there is one kind of array
@@ -358,32 +360,25 @@ class ndarray(Variable, Rich):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """onp.exp(x) is our exp(x); an official array beside ours is refused, as in our own functions."""
-        name = "mod" if ufunc.__name__ == "remainder" else ufunc.__name__
-        if method != "__call__" or name not in OPS:
-            raise ArrayTypeError(f"numpy.{name} does not take arrays of d2lblocks; write x.asnumpy() or np.array(...).")
+        ours = counterpart(ufunc)
+        mixed = ours is None and any(isinstance(x, onp.ndarray) for x in inputs)
+        if method != "__call__" or mixed:
+            raise ArrayTypeError(
+                f"numpy.{ufunc.__name__} does not take arrays of d2lblocks; write x.asnumpy() or np.array(...)."
+            )
+        if ours is None:
+            return on_copies(ufunc, inputs, kwargs)
         if "out" in kwargs:
             kwargs["out"] = kwargs["out"][0]
-        return OPS[name](*inputs, **kwargs)
+        return ours(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         """onp.sum(x) is our sum(x); functions we do not have run on copies and leave the tape."""
-        if func.__module__ == "numpy" and func.__name__ in OPS:
-            return OPS[func.__name__](*args, **kwargs)
-        result = func(*_official(args), **_official(kwargs))
-        return wrap(result) if isinstance(result, onp.ndarray) else result
+        return call(func, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         cure = f" Write np.{name}(x) or npx.{name}(x)." if name in OPS else ""
-        raise AttributeError(f"d2lblocks.numpy.ndarray object has no attribute {name}.{cure}", name=name, obj=self)
-
-
-def _official(value: Any) -> Any:
-    """Return `value` with every array of ours replaced by an official copy."""
-    if isinstance(value, ndarray):
-        return value.asnumpy()
-    if isinstance(value, list | tuple):
-        return type(value)(_official(v) for v in value)
-    return {k: _official(v) for k, v in value.items()} if isinstance(value, dict) else value
+        raise AttributeError(f"d2lblocks.np.ndarray object has no attribute {name}.{cure}", name=name, obj=self)
 
 
 def _rebuild(raw: onp.ndarray, grad_req: str | None, ctx: Context | None = None) -> ndarray:

@@ -11,11 +11,14 @@ import numpy as onp
 from d2lblocks import rng
 from d2lblocks.autograd import pause
 from d2lblocks.context import require_cpu
-from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError
 from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.elementwise import exp
 from d2lblocks.np.linalg import cholesky
+from d2lblocks.np.moves import get
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.op import refuse_recorded
+from d2lblocks.tape import state
 
 F = onp.float32
 P = ParamSpec("P")
@@ -70,7 +73,31 @@ def batched(batch_shape: Any, *parameters: Any) -> tuple[int, ...]:
 def finish(values: Any, out: Any = None) -> ndarray:
     """Wrap the drawn values, or write them into `out`."""
     made = wrap(onp.asarray(values))
-    return made if out is None else made.copyto(out)
+    if out is None:
+        return made
+    if made.shape != out.shape:
+        raise ArgumentError(f"out has shape {out.shape}, the draw has shape {made.shape}; give size={out.shape}.")
+    return made.copyto(out)
+
+
+def on_tape(*parameters: Any) -> bool:
+    """Return whether a draw must be recorded: then it is written as a formula of its parameters and of fixed noise."""
+    return state.recording and any(isinstance(p, ndarray) and p._node is not None for p in parameters)
+
+
+def placed(noise: onp.ndarray, loc: Any, scale: Any, out: Any = None, dtype: Any = None) -> ndarray:
+    """Return loc + noise scale, with the gradients dz/dloc = 1 and dz/dscale = noise (Kingma & Welling 2014)."""
+    if on_tape(loc, scale):
+        z = loc + wrap(noise) * scale
+        z = z if dtype is None else z.astype(dtype, copy=False)
+        return z if out is None else z.copyto(out)
+    values = raw(loc) + noise * raw(scale)
+    return finish(values if dtype is None else values.astype(dtype), out)
+
+
+def _no_derivative(name: str, *parameters: Any) -> None:
+    if on_tape(*parameters):
+        raise NotRecordedError(f"A draw from {name} has no derivative here. Take .detach() of its parameters.")
 
 
 def _floating(dtype: Any, name: str) -> onp.dtype:
@@ -90,7 +117,8 @@ def uniform(low: Any = 0.0, high: Any = 1.0, size: Any = None, dtype: Any = None
             out: Any = None) -> ndarray:  # fmt: skip
     """low + u (high - low), u uniform in [0, 1]; computed in float32 from one word each."""
     kind, a, b = _floating(dtype, "uniform"), raw(low), raw(high)
-    return finish((a + rng.uniform(shape_of(size, a, b)) * (b - a)).astype(kind), out)
+    scale = high - low if on_tape(low, high) else wrap(b - a)
+    return placed(rng.uniform(shape_of(size, a, b)), low, scale, out, kind)
 
 
 @on_cpu
@@ -100,7 +128,7 @@ def normal(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, dtype: Any = None
     kind, a, b = _floating(dtype, "normal"), raw(loc), raw(scale)
     if not (b >= 0).all():
         raise ArgumentError(f"normal: expect scale >= 0, got {b.min():g} (scale < 0).")
-    return finish((a + rng.normal(shape_of(size, a, b)) * b).astype(kind), out)
+    return placed(rng.normal(shape_of(size, a, b)), loc, scale, out, kind)
 
 
 def rand(*size: int, **kwargs: Any) -> ndarray:
@@ -117,6 +145,8 @@ def randn(*size: int, **kwargs: Any) -> ndarray:
 def lognormal(mean: Any = 0.0, sigma: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None,
               out: Any = None) -> ndarray:  # fmt: skip
     """exp(z), z from N(mean, sigma²)."""
+    if on_tape(mean, sigma):
+        return exp(normal(mean, sigma, size, dtype))
     return finish(rng.expf(normal(mean, sigma, size)._data).astype(as_dtype(dtype)), out)
 
 
@@ -126,6 +156,8 @@ def exponential(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = 
     s = raw(scale)
     _positive(s, "scale", "exponential", zero=True)
     u = rng.uniform(shape_of(size, s))
+    if on_tape(scale):
+        return placed(-rng.logf(u), 0.0, scale, out)
     values = s * -rng.logf(u) if s.ndim else (-s.astype("f8") * onp.log(u.astype("f8"))).astype(F)
     return finish(values, out)
 
@@ -136,7 +168,7 @@ def rayleigh(scale: Any = 1.0, size: Any = None, ctx: Any = None, out: Any = Non
     s = raw(scale)
     _positive(s, "scale", "rayleigh", zero=True)
     u = rng.uniform(shape_of(size, s)).astype("f8")
-    return finish(s * onp.sqrt(-2 * onp.log(u)).astype(F), out)
+    return placed(onp.sqrt(-2 * onp.log(u)).astype(F), 0.0, scale, out)
 
 
 @on_cpu
@@ -145,6 +177,8 @@ def weibull(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarr
     k = raw(a)
     _positive(k, "a", "weibull")
     u = rng.uniform(shape_of(size, k))
+    if on_tape(a):
+        return wrap(-rng.logf(u)) ** (1.0 / a)
     return finish(rng.powf(-rng.logf(u), (1 / k.astype("f8")).astype(F)), out)
 
 
@@ -154,6 +188,8 @@ def pareto(a: Any, size: Any = None, ctx: Any = None, out: Any = None) -> ndarra
     k = raw(a)
     _positive(k, "a", "pareto")
     u = rng.uniform(shape_of(size, k))
+    if on_tape(a):
+        return exp(wrap(-rng.logf(u)) / a) - 1.0
     power_of = (-rng.logf(u) / k).astype("f8") if k.ndim else -onp.log(u.astype("f8")) / k.astype("f8")
     return finish((onp.exp(power_of) - 1).astype(F), out)
 
@@ -164,6 +200,8 @@ def power(a: Any, size: Any = None) -> ndarray:
     _positive(k, "a", "power")
     u = rng.uniform(shape_of(size, k))
     rng.serial_words(1)
+    if on_tape(a):
+        return wrap(F(1) - u) ** (1.0 / a)
     return finish(rng.powf(F(1) - u, (1 / k.astype("f8")).astype(F)))
 
 
@@ -173,7 +211,7 @@ def logistic(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None
     a, s = raw(loc), raw(scale)
     _positive(s, "scale", "logistic", zero=True)
     u = rng.uniform(shape_of(size, a, s)).astype("f8")
-    return finish(a + (onp.log(u) - onp.log(1 - u)).astype(F) * s, out)
+    return placed((onp.log(u) - onp.log(1 - u)).astype(F), loc, scale, out)
 
 
 @on_cpu
@@ -182,7 +220,7 @@ def gumbel(loc: Any = 0.0, scale: Any = 1.0, size: Any = None, ctx: Any = None, 
     a, s = raw(loc), raw(scale)
     _positive(s, "scale", "gumbel", zero=True)
     u = rng.uniform(shape_of(size, a, s)).astype("f8")
-    return finish(a + (-onp.log(-onp.log(u))).astype(F) * s, out)
+    return placed((-onp.log(-onp.log(u))).astype(F), loc, scale, out)
 
 
 @on_cpu
@@ -206,6 +244,8 @@ def randint(low: int, high: int | None = None, size: Any = None, dtype: Any = No
 def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: Any = None, out: Any = None) -> ndarray:
     """Draw entries of `a` (or of 0 .. a-1), with or without putting them back, evenly or with probabilities p."""
     pool = a if isinstance(a, ndarray) else None
+    if pool is None and not isinstance(a, int | onp.integer):
+        raise ArrayTypeError(f"choice draws from a number or an ndarray, got {type(a).__name__}; write np.array(...).")
     n = pool.shape[0] if pool is not None else int(a)
     shape = shape_of(size)
     count = int(onp.prod(shape, dtype=int))
@@ -219,6 +259,8 @@ def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: A
         raise ArgumentError(f"choice: p has shape {p.shape}, expected ({n},).")
     places = _with_replacement(n, count, p) if replace else _without_replacement(n, count, p)
     places = places.astype(onp.int64).reshape(shape)
+    if on_tape(pool):
+        return get(pool, key=(places,))
     return finish(places if pool is None else pool._data[places], out)
 
 
@@ -264,6 +306,8 @@ def multinomial(n: int, pvals: Any, size: Any = None, **kwargs: Any) -> ndarray:
     if p.sum() > 1 + 1e-5:
         raise ArgumentError(f"multinomial: sum(pvals[:-1]) > 1.0, all of them add up to {p.sum():g}.")
     shape, k = shape_of(() if size is None else size), len(p)
+    if not k:
+        return finish(onp.zeros((*shape, 0), onp.int64))
     rows = int(onp.prod(shape, dtype=int))
     u = rng.uniform64(n * rows)
     if listed:
@@ -302,6 +346,7 @@ def gamma(
     shape: Any, scale: Any = 1.0, size: Any = None, dtype: Any = None, ctx: Any = None, out: Any = None
 ) -> ndarray:
     """Return draws from the gamma distribution with the given shape and scale."""
+    _no_derivative("gamma", shape, scale)
     a, s = raw(shape), raw(scale)
     _positive(a, "shape", "gamma")
     _positive(s, "scale", "gamma", zero=True)
@@ -311,6 +356,7 @@ def gamma(
 @on_cpu
 def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
     """X / (X + Y) for gamma draws X, Y of shapes a, b."""
+    _no_derivative("beta", a, b)
     p, q = raw(a), raw(b)
     _positive(p, "a", "beta")
     _positive(q, "b", "beta")
@@ -322,6 +368,7 @@ def beta(a: Any, b: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -
 @on_cpu
 def chisquare(df: Any, size: Any = None, dtype: Any = None, ctx: Any = None) -> ndarray:
     """Return the sum of df squared standard normals: gamma(df / 2, 2)."""
+    _no_derivative("chisquare", df)
     k = raw(df)
     _positive(k, "df", "chisquare")
     return gamma(wrap(k / F(2)), 2.0, size, dtype)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any
 
 import numpy as onp
 
-from d2lblocks.np.dtypes import as_dtype
-from d2lblocks.np.elementwise import sqrt
-from d2lblocks.np.moves import _axes, broadcast_to, flip, get, kept, nonzero_places, scatter, stack, sum
+from d2lblocks.np.dtypes import alike, as_dtype
+from d2lblocks.np.moves import _axes, broadcast_to, concatenate, flip, get, kept, nonzero_places, scatter, stack, sum
 from d2lblocks.op import composed, discrete, op
 
 
@@ -30,7 +30,11 @@ def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
     dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
     total = onp.add.reduce(a, axis, dtype, None, bool(keepdims))
-    return total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
+    result = total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
+    return result if dtype is None else result.astype(dtype)
+
+
+mean.arrange("a", "axis", "dtype", "out", "keepdims")
 
 
 @mean.vjp("a")
@@ -48,15 +52,32 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     return result if out is None else result.copyto(out)
 
 
+@op
+def length(x, *, axis=None, keepdims=False):
+    """Root of the sum of squares over `axis`."""
+    return onp.sqrt(onp.add.reduce(x * x, axis if axis is None else _axes(axis, x.ndim), keepdims=bool(keepdims)))
+
+
+length.title = "norm"
+
+
+@length.vjp("x")
+def _(g, z, x, axis=None, keepdims=False):
+    # At 0 the length has no derivative; 0 is in its subdifferential and keeps nan out of a net.
+    z, g = z.reshape(kept(x.shape, axis)), g.reshape(kept(x.shape, axis))
+    return g * x / (z + (z == 0))
+
+
 @composed
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the square root of `var`."""
-    result = sqrt(var(a, axis, dtype, None, ddof, keepdims))
+    centred = a - mean(a, axis=axis, dtype=dtype, keepdims=True)
+    result = length(centred, axis=axis, keepdims=keepdims) / math.sqrt(builtins.max(_count(a.shape, axis) - ddof, 0))
     return result if out is None else result.copyto(out)
 
 
 @composed
-def average(a, axis=None, weights=None, returned=False):
+def average(a, axis=None, weights=None, returned=False, out=None):
     """Return the weighted mean: sum(w a) / sum(w)."""
     if weights is None:
         result, total = mean(a, axis=axis), None
@@ -67,6 +88,7 @@ def average(a, axis=None, weights=None, returned=False):
             weights = weights.reshape(tuple(shape))
         total = sum(a * 0 + weights, axis=axis)
         result = sum(a * weights, axis=axis) / total
+    result = result if out is None else result.copyto(out)
     return (result, total if total is not None else result * 0 + _count(a.shape, axis)) if returned else result
 
 
@@ -96,22 +118,30 @@ def prod(a, *, axis=None, dtype=None, keepdims=False):
     return onp.prod(a, axis=axis, dtype=_kind(a, dtype), keepdims=bool(keepdims))
 
 
+prod.arrange("a", "axis", "dtype", "out", "keepdims")
+
+
 @prod.vjp("a")
 def _(g, z, a, axis=None, dtype=None, keepdims=False):
-    # The product of the others, from the left and from the right: right where entries are 0, too.
+    shape = kept(a.shape, axis)
+    if onp.all(getattr(a, "_data", a)):
+        return g.reshape(shape) * z.reshape(shape) / a
+    # Where entries are 0: the product of the others, from the left times from the right.
     axes = _axes(axis, a.ndim)
     rest = tuple(i for i in range(a.ndim) if i not in axes)
     moved = a.transpose((*rest, *axes)).reshape((*(a.shape[i] for i in rest), -1))
     columns = [moved[..., i] for i in range(moved.shape[-1])]
+    left = right = columns[0] * 0 + 1
     parts = []
-    for i in range(len(columns)):
-        others = columns[i] * 0 + 1
-        for j, column in enumerate(columns):
-            others = others if j == i else others * column
-        parts.append(others)
+    for column in columns:
+        parts.append(left)
+        left = left * column
+    for i in reversed(range(len(columns))):
+        parts[i] = parts[i] * right
+        right = right * columns[i]
     stacked = stack(parts, axis=-1).reshape((*(a.shape[i] for i in rest), *(a.shape[i] for i in axes)))
     back = stacked.transpose(tuple(int(i) for i in onp.argsort((*rest, *axes))))
-    return g.reshape(kept(a.shape, axis)) * back
+    return g.reshape(shape) * back
 
 
 @op
@@ -148,10 +178,19 @@ def ptp(a, axis=None, keepdims=False):
     return max(a, axis=axis, keepdims=keepdims) - min(a, axis=axis, keepdims=keepdims)
 
 
+def _edge(end, shape):
+    return broadcast_to(end, shape=shape) if end.ndim == 0 else end
+
+
 @composed
-def diff(a, n=1, axis=-1):
-    """Return a[i + 1] - a[i] along `axis`, n times."""
-    front = (slice(None),) * _axes(axis, a.ndim)[0]
+def diff(a, n=1, axis=-1, prepend=None, append=None):
+    """Return a[i + 1] - a[i] along `axis`, n times; `prepend` and `append` are put before and behind first."""
+    axis = _axes(axis, a.ndim)[0]
+    edge = tuple(1 if i == axis else size for i, size in enumerate(a.shape))
+    before, after = ([] if end is None else [_edge(alike(end, a), edge)] for end in (prepend, append))
+    if before or after:
+        a = concatenate([*before, a, *after], axis)
+    front = (slice(None),) * axis
     for _ in range(n):
         a = get(a, key=(*front, slice(1, None))) - get(a, key=(*front, slice(None, -1)))
     return a
@@ -166,10 +205,16 @@ def argmax(a, *, axis=None, keepdims=False):
     return onp.argmax(a, axis=axis, keepdims=bool(keepdims))
 
 
+argmax.arrange("a", "axis", "out", "keepdims")
+
+
 @discrete
 def argmin(a, *, axis=None, keepdims=False):
     """Position of the smallest entry, int64; the first one of several."""
     return onp.argmin(a, axis=axis, keepdims=bool(keepdims))
+
+
+argmin.arrange("a", "axis", "out", "keepdims")
 
 
 @discrete
@@ -191,15 +236,12 @@ def any(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
 
 
 @discrete
-def bincount(x, weights=None, *, minlength=0):
-    """Count how often each whole number occurs."""
-    return onp.bincount(x.astype(onp.int64), weights, minlength)
-
-
-@discrete
 def unique_parts(a, *, axis=None):
     """Distinct entries in rising order, with first positions, inverse and counts."""
-    return onp.unique(a, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+    values, first, inverse, counts = onp.unique(
+        a, return_index=True, return_inverse=True, return_counts=True, axis=axis
+    )
+    return values, first, inverse.reshape(-1), counts
 
 
 unique_parts.title = "unique"

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as onp
 
+from d2lblocks.errors import ArgumentError, AxisError
 from d2lblocks.np import moves as M
+from d2lblocks.np.dtypes import alike
+from d2lblocks.np.indexing import raw_key
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.op import composed
 
@@ -133,9 +136,71 @@ def append(arr: ndarray, values: ndarray, axis: int | None = None) -> ndarray:
     return M.concatenate([arr, values], axis)
 
 
+def _places(obj: Any, n: int) -> Any:
+    """Return the places that obj names along an axis of length n: a number, or an array of numbers."""
+    if isinstance(obj, slice):
+        return onp.arange(n)[obj]
+    raw = onp.asarray(raw_key(obj))
+    if raw.dtype == bool:
+        return onp.flatnonzero(raw)
+    return raw if raw.ndim else int(raw)
+
+
 @composed
-def unravel_index(indices: ndarray, shape: tuple, order: str = "C") -> tuple:
+def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndarray:
+    """Return arr with `values` put in before the places `obj` along `axis` (None: of the flattened array)."""
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    axis = M._axes(axis, arr.ndim)[0]
+    n = arr.shape[axis]
+    places, values = _places(obj, n), alike(values, arr)
+    values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
+    if isinstance(places, int):  # the rows of values run along the axis: all of them go to the one place
+        values = M.moveaxis(values, 0, axis)
+    count = values.shape[axis] if isinstance(places, int) else places.size
+    try:
+        order = onp.insert(onp.arange(n), places, onp.arange(n, n + count))
+    except IndexError:
+        raise AxisError(f"insert: {obj!r} is out of bounds for axis {axis} with size {n}.") from None
+    new = M.broadcast_to(values, shape=(*arr.shape[:axis], count, *arr.shape[axis + 1 :]))
+    return M.get(M.concatenate([arr, new], axis), key=(*(slice(None),) * axis, order))
+
+
+@composed
+def delete(arr: ndarray, obj: Any, axis: int | None = None) -> ndarray:
+    """Return arr without the places `obj` along `axis` (None: of the flattened array)."""
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    axis = M._axes(axis, arr.ndim)[0]
+    n = arr.shape[axis]
+    try:
+        order = onp.delete(onp.arange(n), _places(obj, n))
+    except IndexError:
+        raise AxisError(f"delete: {obj!r} is out of bounds for axis {axis} with size {n}.") from None
+    return M.get(arr, key=(*(slice(None),) * axis, order))
+
+
+@composed
+def resize(a: ndarray, new_shape: Any) -> ndarray:
+    """Return an array of the new shape, filled with the entries of a over and over; zeros if there are none."""
+    if not a.size:
+        return wrap(onp.zeros(new_shape, a.dtype))
+    return M.get(a.reshape(-1), key=(onp.resize(onp.arange(a.size), new_shape),))
+
+
+@composed
+def diag_indices_from(arr: ndarray) -> tuple:
+    """Return the places of the main diagonal of an array whose axes are equally long."""
+    if arr.ndim < 2 or len(set(arr.shape)) != 1:
+        raise ArgumentError(f"diag_indices_from: all axes must be equally long, and two at least, got {arr.shape}.")
+    return tuple(wrap(onp.arange(arr.shape[0])) for _ in arr.shape)
+
+
+@composed
+def unravel_index(indices: Any, shape: tuple, order: Any = "C") -> tuple:
     """Return the places in an array of this shape of flat positions."""
+    if isinstance(indices, int):
+        return tuple(int(part) for part in onp.unravel_index(indices, shape, order))
     return tuple(wrap(part) for part in onp.unravel_index(indices._data.astype(onp.int64), shape, order))
 
 

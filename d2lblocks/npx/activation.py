@@ -34,10 +34,12 @@ def _softsign(x):
     return x / (1.0 + onp.abs(x))
 
 
-relu = elementwise(_relu, lambda g, z, x: g * (z > 0), name="relu")
-sigmoid = elementwise(real(_sigmoid), lambda g, z, x: g * z * (1.0 - z), name="sigmoid")
-softrelu = elementwise(real(_softrelu), lambda g, z, x: g * sigmoid(x), name="softrelu")
-softsign = elementwise(real(_softsign), lambda g, z, x: g * (1.0 - absolute(z)) * (1.0 - absolute(z)), name="softsign")
+relu = elementwise(_relu, lambda g, z, x: g * (z > 0), name="relu", of="data")
+sigmoid = elementwise(real(_sigmoid), lambda g, z, x: g * z * (1.0 - z), name="sigmoid", of="data")
+softrelu = elementwise(real(_softrelu), lambda g, z, x: g * sigmoid(x), name="softrelu", of="data")
+softsign = elementwise(
+    real(_softsign), lambda g, z, x: g * (1.0 - absolute(z)) * (1.0 - absolute(z)), name="softsign", of="data"
+)
 
 ACTIVATIONS = ("relu", "sigmoid", "softrelu", "softsign", "tanh")
 
@@ -74,10 +76,16 @@ BY_NAME = {"relu": relu, "sigmoid": sigmoid, "softrelu": softrelu, "softsign": s
 RAW = {"relu": _relu, "sigmoid": _sigmoid, "softrelu": _softrelu, "softsign": _softsign, "tanh": onp.tanh}
 
 
+def _cooled(data, temperature):
+    """Return data / temperature; integers as float32."""
+    x = data if data.dtype.kind == "f" else data.astype(onp.float32)
+    return x if temperature is None else x / temperature
+
+
 @op
 def softmax_of(data, *, axis=-1, temperature=None):
     """exp(x) / sum(exp(x)) over `axis`, safe from overflow."""
-    x = data if temperature is None else data / temperature
+    x = _cooled(data, temperature)
     e = onp.exp(x - x.max(axis, keepdims=True)) if x.size else x
     return e / e.sum(axis, keepdims=True)
 
@@ -95,7 +103,7 @@ def _(g, z, data, axis=-1, temperature=None):
 @op
 def log_softmax_of(data, *, axis=-1, temperature=None):
     """x - log(sum(exp(x))) over `axis`, safe from overflow."""
-    x = data if temperature is None else data / temperature
+    x = _cooled(data, temperature)
     x = x - x.max(axis, keepdims=True) if x.size else x
     return x - onp.log(onp.exp(x).sum(axis, keepdims=True))
 

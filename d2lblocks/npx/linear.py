@@ -9,9 +9,9 @@ import numpy as onp
 
 from d2lblocks.errors import ArgumentError
 from d2lblocks.kernels import dense as kernel
-from d2lblocks.np.linalg import matmul
 from d2lblocks.np.moves import scatter, swapaxes
 from d2lblocks.np.ndarray import ndarray
+from d2lblocks.np.products import matmul
 from d2lblocks.npx.activation import RAW, gated
 from d2lblocks.op import composed, op
 
@@ -57,14 +57,14 @@ def _(g, z, wanted, x, weight, bias=None, flatten=True, act=None):
     return [dx if dx is None or dx.shape == x.shape else dx.reshape(x.shape), dw, db]
 
 
-def fully_connected(x: ndarray, weight: ndarray, bias: ndarray | None = None, num_hidden: int | None = None,
+def fully_connected(data: ndarray, weight: ndarray, bias: ndarray | None = None, num_hidden: int | None = None,
                     no_bias: bool = False, flatten: bool = True, act: str | None = None) -> ndarray:  # fmt: skip
-    """act(x Wᵀ + b).
+    """act(x Wᵀ + b), x = data.
 
     Shapes:
-        x: (n, ...) if flatten else (..., k);  weight: (m, k);  bias: (m,);  result: (n, m) or (..., m)
+        data: (n, ...) if flatten else (..., k);  weight: (m, k);  bias: (m,);  result: (n, m) or (..., m)
     """
-    return dense.apply((x, weight, None if no_bias else bias), {"flatten": flatten, "act": act})
+    return dense.apply((data, weight, None if no_bias else bias), {"flatten": flatten, "act": act})
 
 
 def folded(x: Any) -> Any:

@@ -41,7 +41,7 @@ def layer_norm(data: ndarray, gamma: ndarray, beta: ndarray, axis: int = -1, eps
     wide = tuple(n if i == axis else 1 for i, n in enumerate(data.shape))
     z = standardize(data, axes=(axis,), eps=eps) * gamma.reshape(wide) + beta.reshape(wide)
     if output_mean_var:
-        return z, data.mean(axis=axis), (data.var(axis=axis) + eps) ** 0.5
+        return z, data.mean(axis=axis, keepdims=True), (data.var(axis=axis, keepdims=True) + eps) ** 0.5
     return z
 
 

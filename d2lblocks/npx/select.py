@@ -1,4 +1,4 @@
-"""Choosing entries: pick, one_hot, topk, sequence_mask, gather_nd, and shapes taken from other arrays."""
+"""Choosing entries: pick, one_hot, topk, sequence_mask, gather_nd, slice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.context import Context
 from d2lblocks.errors import ArgumentError
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import where
@@ -64,10 +63,18 @@ def one_hot(indices: ndarray, depth: int, on_value: float = 1, off_value: float 
 @composed
 def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is_ascend: bool = False,
          dtype: Any = "float32") -> Any:  # fmt: skip
-    """Return positions ('indices'), 'value', 'both' or the 'mask' of the k largest entries along `axis`."""
+    """Return positions ('indices'), 'value', 'both' or the 'mask' of the k largest entries along `axis` (None: of all).
+
+    k = 0 stands for all entries.
+    """
+    if axis is None:
+        data, axis = data.reshape(-1), 0
     raw = data._data
+    n = raw.shape[_axes(axis, raw.ndim)[0]]
+    if not 0 <= k <= n:
+        raise ArgumentError(f"topk: k must be between 0 and {n}, the length of axis {axis}, got {k}.")
     order = onp.argsort(raw if is_ascend else -raw, axis=axis, kind="stable")
-    order = onp.take(order, range(min(k, raw.shape[axis])), axis)
+    order = onp.take(order, range(k or n), axis)
     indices = wrap(order.astype(as_dtype(dtype)))
     if ret_typ == "indices":
         return indices
@@ -100,6 +107,12 @@ def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_lengt
 
 
 @composed
+def nonzero(a: ndarray) -> ndarray:
+    """Return the places of the entries that are not 0 as rows of an int64 array: (places, axes)."""
+    return wrap(onp.argwhere(a._data))
+
+
+@composed
 def gather_nd(data: ndarray, indices: ndarray) -> ndarray:
     """data[indices[0], indices[1], ...]: one row of positions per leading axis."""
     return get(data, key=tuple(indices._data.astype(onp.int64)))
@@ -109,29 +122,3 @@ def slice(data: ndarray, begin: Any, end: Any, step: Any = ()) -> ndarray:  # no
     """data[begin[0]:end[0]:step[0], ...]; None leaves a side open."""
     steps = tuple(step) + (None,) * (len(begin) - len(step))
     return get(data, key=tuple(builtins.slice(*part) for part in zip(begin, end, steps, strict=True)))
-
-
-@composed
-def arange_like(data: ndarray, start: float = 0.0, step: float = 1.0, repeat: int = 1, ctx: Context | None = None,
-                axis: int | None = None) -> ndarray:  # fmt: skip
-    """Return start, start + step, ... in the shape of data, or as long as one of its axes."""
-    n = data.size if axis is None else data.shape[axis]
-    raw = (start + step * (onp.arange(n) // repeat)).astype(data.dtype)
-    return wrap(raw.reshape(data.shape) if axis is None else raw)
-
-
-@composed
-def reshape_like(lhs: ndarray, rhs: ndarray, lhs_begin: Any = None, lhs_end: Any = None, rhs_begin: Any = None,
-                 rhs_end: Any = None) -> ndarray:  # fmt: skip
-    """Give lhs the shape of rhs, or only a range of axes."""
-    middle = rhs.shape[rhs_begin:rhs_end]
-    if lhs_begin is None and lhs_end is None:
-        return lhs.reshape(middle)
-    tail = () if lhs_end is None else lhs.shape[lhs_end:]
-    return lhs.reshape((*lhs.shape[: lhs_begin or 0], *middle, *tail))
-
-
-@composed
-def shape_array(data: ndarray) -> ndarray:
-    """Return the shape as an int64 array."""
-    return wrap(onp.array(data.shape, onp.int64))

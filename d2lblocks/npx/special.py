@@ -36,12 +36,18 @@ def _inverse_erf(y):
     return x
 
 
+def _is_pole(x):
+    return -math.inf < x <= 0 and x == math.floor(x)
+
+
 def _log_gamma(x):
-    return math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)
+    return math.inf if _is_pole(x) else math.lgamma(x)
 
 
 def _gamma(x):
-    if x <= 0 and x == math.floor(x):
+    if x == 0:
+        return math.copysign(math.inf, x)
+    if _is_pole(x) or x == -math.inf:
         return math.nan
     try:
         return math.gamma(x)
@@ -57,7 +63,9 @@ def _polygamma(x, n):
 
     See: Abramowitz & Stegun 6.4.11 and, for n = 0, 6.3.18.
     """
-    if math.isnan(x) or (x <= 0 and (n or x == math.floor(x))):
+    if not math.isfinite(x):
+        return (math.inf if n == 0 else 0.0) if x > 0 else math.nan
+    if x <= 0 and (n or x == math.floor(x)):
         return math.nan
     if x < 0:
         return _polygamma(1 - x, 0) - math.pi / math.tan(math.pi * x)
@@ -85,20 +93,22 @@ def _(g, z, x, n):
 
 
 _ROOT = 2.0 / math.sqrt(math.pi)
-erf = elementwise(_each(math.erf), lambda g, z, x: g * _ROOT * exp(-x * x), name="erf")
-erfinv = elementwise(_each(_inverse_erf), lambda g, z, x: g / _ROOT * exp(z * z), name="erfinv")
-gammaln = elementwise(_each(_log_gamma), lambda g, z, x: g * polygamma(x, n=0), name="gammaln")
-gamma = elementwise(_each(_gamma), lambda g, z, x: g * z * polygamma(x, n=0), name="gamma")
+erf = elementwise(_each(math.erf), lambda g, z, x: g * _ROOT * exp(-x * x), name="erf", of="data")
+erfinv = elementwise(_each(_inverse_erf), lambda g, z, x: g / _ROOT * exp(z * z), name="erfinv", of="data")
+gammaln = elementwise(_each(_log_gamma), lambda g, z, x: g * polygamma(x, n=0), name="gammaln", of="data")
+gamma = elementwise(_each(_gamma), lambda g, z, x: g * z * polygamma(x, n=0), name="gamma", of="data")
 
 
 @op
-def smooth_l1(data, *, scalar=1.0):
+def smooth_l1(data, *, scalar=None):
     """(s x)² / 2 where |x| < 1/s², else |x| - 1 / (2 s²), with s = scalar."""
+    scalar = 1.0 if scalar is None else scalar
     near = onp.abs(data) < 1 / scalar**2
     return onp.where(near, 0.5 * (scalar * data) ** 2, onp.abs(data) - 0.5 / scalar**2).astype(data.dtype)
 
 
 @smooth_l1.vjp("data")
-def _(g, z, data, scalar=1.0):
+def _(g, z, data, scalar=None):
+    scalar = 1.0 if scalar is None else scalar
     near = absolute(data) < 1 / scalar**2
     return g * where(near, data * scalar**2, 1.0 - 2.0 * (data < 0))

@@ -6,6 +6,8 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from d2lblocks.errors import ArgumentError, MXNetError
+
 
 def set_np(shape: bool = True, array: bool = True, dtype: bool = False) -> None:
     """Do nothing: in the original this switched NumPy semantics on; here they are always on."""
@@ -32,3 +34,20 @@ def waitall() -> None:
 def set_num_threads(n: int) -> Any:
     """Let matrix products use n threads; gives back a handle whose `restore_original_limits()` undoes it."""
     return threadpool_limits(n)
+
+
+def cast(data: Any, dtype: Any) -> Any:
+    """Return the numbers in another dtype."""
+    return data.astype(dtype)
+
+
+def constraint_check(x: Any, msg: str = "Constraint violated!") -> Any:
+    """Return True as an array if all entries of x hold; else raise ArgumentError with the message."""
+    if not x.all():
+        raise ArgumentError(msg)
+    return x.all()
+
+
+def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:
+    """Raise: there is no GPU whose free and total memory could be told."""
+    raise MXNetError(f"gpu({device_id}): d2lblocks has no GPU support, so there is no GPU memory.")

@@ -179,10 +179,9 @@ TABLE = [
     *(("G10", lambda d=d: np.ones(2, dtype=d).attach_grad(), TypeError, "float", d) for d in ("int32", "int64", "bool")),
     ("G10", lambda: autograd.mark_variables([np.ones(2, dtype="int32")], [np.ones(2)]), ValueError, "float", "int32"),
     *(("G11", lambda f=f: recorded(f).backward(), RuntimeError, word, "derivative") for f, word in (
-        (lambda x: np.linalg.svd(x.reshape(1, 2))[1], "svd"), (lambda x: np.linalg.cholesky(np.eye(2) * x), "cholesky"),
-        (lambda x: np.linalg.eigvals(np.eye(2) * x), "eig"), (lambda x: np.linalg.slogdet(np.eye(2) * x)[1], "slogdet"),
+        (lambda x: np.linalg.eigvals(np.eye(2) * x), "eig"),
         (lambda x: npx.pick(np.ones((2, 3)), x), "pick"), (lambda x: np.take(np.ones(3), x), "take"))),
-    ("G11", lambda: recorded(lambda x: np.pad(x, 1, mode="reflect")).backward(), NotImplementedError, "pad", "reflect"),
+    ("G11", lambda: recorded(lambda x: np.pad(x, 1, mode="maximum")).backward(), NotImplementedError, "pad", "maximum"),
     *(("G11", lambda f=f: recorded(f).backward(), RuntimeError, *NO_PATH)
       for f in (lambda x: x.argmax(), lambda x: x > 0, np.argsort, np.unique, lambda x: npx.one_hot(x, 3))),
     *(("G15", scope.__enter__, TypeError, name + "()") for scope, name in (

@@ -96,11 +96,10 @@ class Op:
     # ------------------------------------------------------------------------------------------ calling
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        out = settings.pop("out", None) if settings else None
         if len(args) != self.arity or (settings and not self.known.issuperset(settings)):
-            args, settings, out = self._bind(args, settings)
-            if out is not None:
-                return self._store(out, self.apply(args, settings))
-        return self.apply(args, settings)
+            args, settings, out = self._bind(args, settings, out)
+        return self.apply(args, settings) if out is None else self._store(out, self.apply(args, settings))
 
     def apply(self, args: tuple, settings: dict) -> Any:
         """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
@@ -166,10 +165,10 @@ class Op:
             out._node, out._out, out._written_at = result._node, result._out, result._written_at
         return out
 
-    def _bind(self, args: tuple, given: dict) -> tuple[tuple, dict, Any]:
+    def _bind(self, args: tuple, given: dict, out: Any) -> tuple[tuple, dict, Any]:
         """Sort a call into (arrays, settings, out): an array given by keyword moves to its place on the tape."""
         if self.variadic:
-            return args, {key: value for key, value in given.items() if key != "out"}, given.get("out")
+            return args, given, out
         if len(args) > len(self.order):
             raise TypeError(f"{self.title}() takes at most {len(self.order)} arguments, got {len(args)}.")
         bound = dict(zip(self.order, args, strict=False))
@@ -180,7 +179,7 @@ class Op:
                 self._check_keyword(key, value)
                 continue
             bound[key] = value
-        out = bound.pop("out", None)
+        out = bound.pop("out", out)
         arrays = []
         for name, default in self.arrays.items():
             value = bound.pop(name, default)

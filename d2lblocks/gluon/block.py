@@ -45,6 +45,7 @@ class Block(Rich):
     _reg_params: dict[str, Parameter]
     _fused: tuple = ()  # names of children whose work this block does itself where it can
     _sizes: dict[str, tuple] = {}  # what the sizes of its parameters are called: {"weight": ("units", "in_units")}
+    _resolutions: list[Resolution]
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
 
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):

@@ -39,7 +39,9 @@ class Diff(Rich):
     @classmethod
     def of(cls, before: Snapshot, after: Snapshot) -> Diff:
         """Compare row by row; rows with the same accessor are the same."""
-        old, new = ({row.accessor: row for row in snap.rows} for snap in (before, after))
+        old, new = (
+            {row.accessor: row for row in snap.rows if not getattr(row, "fused", False)} for snap in (before, after)
+        )  # what is fused has the facts of its layer
         known = set(before.events)
         causes: dict[str, list[str]] = {}
         for e in after.events:

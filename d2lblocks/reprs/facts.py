@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from d2lblocks.gluon.block import Block
@@ -208,12 +208,14 @@ class _Survey:
             saved = name in block._reg_params
             self.parameter(block, p, me, name, _joined(path, name) if saved else None,
                            f"{accessor}.{name}" if saved else f"{accessor}.params[{p.name!r}]")  # fmt: skip
-        keys = {p.name: name for name, p in own.items()}
+        keys: dict[str, str] = {p.name: name for name, p in own.items()}
         for e in block._resolutions:
             name = keys.get(e.parameter, e.parameter)
             names = block._sizes.get(name, ())
             size = names[e.dim] if e.dim < len(names) else f"{name}.shape[{e.dim}]"
-            self.events.setdefault(e.order, Event(*e[:6], accessor, size))
+            self.events.setdefault(
+                e.order, Event(e.block, e.parameter, e.dim, e.before, e.after, e.input_shape, accessor, size)
+            )
         for name, child in block._children.items():
             within = call and Call((call.output,), call.output) if name in block._fused else None
             self.block(child, me, name, _joined(path, name), accessor + _step(block, name, child),
@@ -244,7 +246,7 @@ def parameter_facts(p: Parameter, **place: Any) -> ParameterFacts:
     count, kind = _count(p.shape), as_dtype(p.dtype)
     return ParameterFacts(**{
         "kind": type(p).__name__, "name": p.name, "key": p.name, "path": None, "accessor": p.name, "parent": None, "depth": 0,
-        "declared": _shape(p._declared), "shape": _shape(p.shape), "sizes": (), "dtype": str(kind), "init": _init(p),
+        "declared": _shape(p._declared), "shape": _shape(p.shape), "sizes": (), "dtype": _dtype_text(kind), "init": _init(p),
         "state": _STATES[p.state], "grad_req": p.grad_req, "count": count,
         "bytes": None if count is None else count * kind.itemsize, "tie": None, "values": None, **place,
     })  # fmt: skip
@@ -265,6 +267,11 @@ def _short(value: Any) -> str:
 def _init(p: Parameter) -> str:
     chosen = p._pending[0] if p._pending is not None else p._chosen or p.init
     return "from the net" if chosen is None else init_text(chosen)
+
+
+@cache
+def _dtype_text(kind: Any) -> str:
+    return str(kind)
 
 
 def _shape(shape: tuple | None) -> Shape | None:

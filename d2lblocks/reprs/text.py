@@ -36,9 +36,10 @@ def call_text(row: Any) -> str:
 
 def totals_text(snap: Snapshot) -> str:
     """Return the sentence that counts parameters: total, shared and unique where they differ."""
-    text = f"{snap.unique:,} parameters"
+    size = bytes_text(sum({p.name: p.bytes or 0 for p in snap.parameters}.values()))
+    text = f"{snap.unique:,} parameters, {size}"
     if snap.shared:
-        text = f"{snap.total:,} parameters in all places, {snap.shared:,} of them shared, {snap.unique:,} unique"
+        text = f"{snap.unique:,} unique parameters, {size} ({snap.total:,} in all places, {snap.shared:,} shared)"
     if snap.unknown:
         text += f", and {snap.unknown:,} array{'s' * (snap.unknown > 1)} of unknown size"
     return text
@@ -47,7 +48,8 @@ def totals_text(snap: Snapshot) -> str:
 def snapshot_text(snap: Snapshot) -> str:
     """Return the table, the totals, and how sizes became known."""
     cells = [("", "kind", "shape", "dtype", "count", "state")]
-    for row in [row for row in snap.rows if not getattr(row, "fused", False)][:ROWS]:
+    drawn: list[Any] = [row for row in snap.rows if not getattr(row, "fused", False)]
+    for row in drawn[:ROWS]:
         start = "  " * row.depth + row.accessor
         if hasattr(row, "state"):
             tie = f", tied {row.tie}" if row.tie else ""
@@ -63,6 +65,6 @@ def snapshot_text(snap: Snapshot) -> str:
                    line[5]]).rstrip()
         for line in cells
     ]  # fmt: skip
-    if len(snap.rows) > ROWS:
-        lines.append(f"… {len(snap.rows) - ROWS:,} more")
+    if len(drawn) > ROWS:
+        lines.append(f"… {len(drawn) - ROWS:,} more")
     return "\n".join([*lines, totals_text(snap), *(e.text for e in snap.events[:ROWS])])

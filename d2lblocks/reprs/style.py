@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from d2lblocks.reprs.values import Values
+from d2lblocks.reprs.values import EXACT, Values
 
 # name: (red, green, blue, opacity). A tint lies between the page and its text.
 TINTS = {
@@ -107,7 +107,7 @@ def stats(values: Values) -> str:
     line = " · ".join(
         f"{name} {number(x or 0.0)}" for name, x in zip(("mean", "std", "min", "max"), numbers, strict=True)
     )
-    about = " · from every " + f"{-(-values.size // (1 << 20))}th number" if values.sampled else ""
+    about = f" · mean and std of every {-(-values.size // EXACT)}th number" if values.sampled else ""
     return line + about + (f" · {values.nonfinite:,} not finite" if values.nonfinite else "")
 
 

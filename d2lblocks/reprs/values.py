@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as onp
 
 BINS = 16
-EXACT = 1 << 20  # of larger arrays every k-th number is looked at
+EXACT = 1 << 20  # of larger arrays every k-th number goes into mean, deviation and histogram
 
 
 @dataclass(frozen=True)
@@ -22,30 +22,25 @@ class Values:
     max: float | None
     bins: tuple[int, ...]  # counts in equal steps from min to max; one bin if these are equal
     nonfinite: int
-    sampled: bool  # was every k-th number looked at, instead of all?
-    digest: int  # of all bytes: equal numbers, equal digest
+    sampled: bool  # are mean, deviation and histogram those of every k-th number?
+    digest: int  # of all bytes, so that any change of a number is a difference; 0 if nobody asked
 
     @classmethod
-    def of(cls, raw: onp.ndarray) -> Values:
-        """Return what `raw` is like."""
-        flat = raw.ravel("K")  # a view where the memory is in one piece, in either order
-        digest = zlib.crc32(onp.ascontiguousarray(raw).data) if raw.size else 0
+    def of(cls, raw: onp.ndarray, digest: bool = True) -> Values:
+        """Return what `raw` is like; range and finiteness are exact at every size."""
+        sign = zlib.crc32(onp.ascontiguousarray(raw).data) if raw.size and digest else 0
+        flat, bad = raw.ravel("K"), 0  # a view where the memory is in one piece, in either order
+        if flat.size and not onp.isfinite(flat.min() * 0.0 + flat.max() * 0.0):  # both carry a nan along
+            flat = flat[onp.isfinite(flat)]
+            bad = raw.size - flat.size
+        if not flat.size:
+            return cls(raw.size, None, None, None, None, (), bad, False, sign)
+        lo, hi = float(flat.min()), float(flat.max())
         sampled = flat.size > EXACT
-        x = flat[:: -(-flat.size // EXACT)] if sampled else flat
-        if x.dtype.kind != "f" or x.dtype.itemsize < 8:
-            x = x.astype("f8")
-        finite = onp.isfinite(x)
-        bad = 0
-        if not finite.all():
-            bad = int(x.size - finite.sum())
-            x = x[finite]
-        if not x.size:
-            return cls(raw.size, None, None, None, None, (), bad, sampled, digest)
-        lo, hi, mean = float(x.min()), float(x.max()), float(x.sum() / x.size)
+        x = (flat[:: -(-flat.size // EXACT)] if sampled else flat).astype("f8")
+        mean = float(x.sum() / x.size)
         away = x - mean
-        return cls(
-            raw.size, mean, float(onp.sqrt(away @ away / x.size)), lo, hi, _bins(x, lo, hi), bad, sampled, digest
-        )
+        return cls(raw.size, mean, float(onp.sqrt(away @ away / x.size)), lo, hi, _bins(x, lo, hi), bad, sampled, sign)
 
 
 def _bins(x: onp.ndarray, lo: float, hi: float) -> tuple[int, ...]:

@@ -26,7 +26,11 @@ def main():
     for net in (alike, different, small):
         net.initialize()
     small(np.ones((2, 20)))
-    for name, net in {"chapter's net": small, "682 layers alike": alike, "682 layers, all different": different}.items():
+    for name, net in {
+        "chapter's net": small,
+        "682 layers alike": alike,
+        "682 layers, all different": different,
+    }.items():
         snap = Snapshot.of(net)
         print(f"{name}: {len(snap):,} rows, Snapshot {best(lambda net=net: Snapshot.of(net)):.1f} ms, "
               f"view {best(net._repr_html_):.1f} ms, {len(net._repr_html_().encode()):,} bytes")  # fmt: skip

@@ -193,8 +193,8 @@ def test_huge_arrays_are_sampled():
     x = np.zeros((3000, 1500))
     x[:, 700:] = 1
     page = seen(x)
-    assert len(x._repr_html_()) < 20_000 and "from every 5th number" in page.text
-    assert "each cell the mean of 63×32 numbers" in page.pictures[0]["alt"]
+    assert len(x._repr_html_()) < 20_000 and "mean and std of every 5th number" in page.text
+    assert "each cell the mean over 64×32" in page.pictures[0]["alt"]
 
 
 # ------------------------------------------------------------------------------------------------ tapes and sources

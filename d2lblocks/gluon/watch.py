@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from d2lblocks.gluon.hooks import HookHandle
-from d2lblocks.tape import Variable
+from d2lblocks.tape import Variable, stamp
 
 _ONCE, _ALWAYS = "shapes, once", "shapes, always"  # their keys among a block's hooks, whose others are numbers
 
 
 class Call(NamedTuple):
-    """The shapes of one call of a block: a shape for each input, and that of the output."""
+    """One call of a block: the shape of each input, that of the output, and when it was, on the clock of the tape."""
 
     inputs: tuple
     output: Any
+    start: int = 0  # what was recorded by this call is older than end and younger than start
+    end: int = 0
 
 
 def shapes(value: Any) -> Any:
@@ -45,18 +47,27 @@ def _tree(block: Any, fused: bool = False) -> Iterator[Any]:
         yield from _tree(child, key in block._fused)
 
 
+def _begin(block: Any, args: tuple) -> None:
+    block.__dict__["_called_at"] = stamp()
+
+
 def _note(block: Any, args: tuple, out: Any) -> None:
-    block.__dict__["_last_call"] = Call(shapes(args), shapes(out))
+    end = stamp()
+    start = block.__dict__.pop("_called_at", end)  # none if the noting was begun when the call was under way
+    block.__dict__["_last_call"] = Call(shapes(args), shapes(out), start, end)
     tell(block, "call")
 
 
 def _note_once(block: Any, args: tuple, out: Any) -> None:
     block._forward_hooks.pop(_ONCE, None)
-    _note(block, args, out)
+    block._forward_pre_hooks.pop(_ONCE, None)
+    if _ALWAYS not in block._forward_hooks:
+        _note(block, args, out)
 
 
 def note_next_call(block: Any) -> None:
     """Write down the shapes of this block's next call, or of the one that is under way."""
+    block._forward_pre_hooks[_ONCE] = _begin
     block._forward_hooks[_ONCE] = _note_once
 
 
@@ -69,14 +80,16 @@ def note_first_calls(net: Any) -> None:
 
 @contextmanager
 def watching(net: Any) -> Iterator[Any]:
-    """Note the shapes of every call in the `with`, so that a Snapshot knows those of the last one."""
+    """Note every call in the `with`: a Snapshot then knows the shapes of the last one, a Tape what belongs to it."""
     blocks = {id(block): block for block in _tree(net) if _ALWAYS not in block._forward_hooks}.values()
     for block in blocks:
+        block._forward_pre_hooks[_ALWAYS] = _begin
         block._forward_hooks[_ALWAYS] = _note
     try:
         yield net
     finally:
         for block in blocks:
+            block._forward_pre_hooks.pop(_ALWAYS, None)
             block._forward_hooks.pop(_ALWAYS, None)
 
 

@@ -218,7 +218,7 @@ class _Survey:
             )
         for name, child in block._children.items():
             within = call and Call((call.output,), call.output) if name in block._fused else None
-            self.block(child, me, name, _joined(path, name), accessor + _step(block, name, child),
+            self.block(child, me, name, _joined(path, name), accessor + step_to(block, name, child),
                        name in block._fused, within)  # fmt: skip
 
     def parameter(self, block: Block, p: Parameter, parent: int, key: str, path: str | None, accessor: str) -> None:
@@ -286,7 +286,7 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _step(block: Block, key: str, child: Block) -> str:
+def step_to(block: Block, key: str, child: Block) -> str:
     """Return what stands behind the accessor of a block in that of its child."""
     if key.isidentifier() and getattr(block, key, None) is child:
         return "." + key

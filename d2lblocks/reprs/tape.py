@@ -10,7 +10,7 @@ import numpy as onp
 
 from d2lblocks.gluon.block import Block
 from d2lblocks.np.ndarray import ndarray
-from d2lblocks.reprs.facts import Snapshot
+from d2lblocks.reprs.facts import Snapshot, step_to
 from d2lblocks.reprs.style import GAP, code, fold, head, line, shape_html, table
 from d2lblocks.rich import Rich, html
 from d2lblocks.tape import Leaf
@@ -27,7 +27,7 @@ class Step:
     inputs: tuple[str, ...]  # "#2" is the result of step 2; a parameter or leaf by its name; else a shape or a number
     settings: dict[str, Any]  # those that were given a value
     shape: Any  # of the result; a tuple of shapes for several
-    block: str  # accessor of the block whose parameters took part; "" if none did
+    block: str  # accessor of the block that recorded it, or whose parameters took part; "" if neither is known
 
     def __str__(self) -> str:
         given = ", ".join([*self.inputs, *(f"{k}={v}" for k, v in self.settings.items())])
@@ -39,11 +39,13 @@ class Step:
 class Tape(Rich):
     """The recording behind `head`, such as a loss. With a net, its parameters and blocks are called by their names.
 
-    >>> with autograd.record():
+    >>> with watching(net), autograd.record():
     ...     loss = loss_fn(net(X), y)
     >>> Tape(loss, net)
 
-    It is read at once, so it stays readable when backward() has freed the recording.
+    While a net is watched (and in its first call) it is known when a block was at work, and so which nodes are its own;
+    otherwise those that use its parameters. The tape is
+    read at once, so it stays readable when backward() has freed the recording.
     """
 
     head: ndarray = field(compare=False)
@@ -54,9 +56,13 @@ class Tape(Rich):
     def __post_init__(self):
         nodes = _nodes(self.head)
         names, blocks = _names(self.net)
+        spans = _spans(self.net)
         numbers = {node: k for k, node in enumerate(nodes, 1)}
         leaves: dict[Any, str] = {}
-        steps = tuple(_step(node, numbers, names, blocks, leaves) for node in nodes)
+        steps = tuple(
+            _step(node, numbers, names, blocks, leaves, next((a for s, e, a in spans if s < node.age < e), ""))
+            for node in nodes
+        )
         for name, value in (("head", None), ("net", None), ("steps", steps)):  # keep nothing of the graph alive
             object.__setattr__(self, name, value)
         object.__setattr__(self, "freed", any(node.args is None for node in nodes))
@@ -129,8 +135,23 @@ def _names(net: Block | None) -> tuple[dict, dict]:
     return names, blocks
 
 
-def _step(node: Any, numbers: dict, names: dict, blocks: dict, leaves: dict) -> Step:
-    inputs, block = [], ""
+def _spans(net: Block | None) -> list[tuple[int, int, str]]:
+    """Return when each block below the net was at work: (start, end, accessor), innermost first."""
+    found: list[tuple[int, int, str]] = []
+
+    def visit(block: Block, accessor: str) -> None:
+        for key, child in block._children.items():
+            visit(child, accessor + step_to(block, key, child))
+        if block._last_call is not None and accessor != "net":
+            found.append((block._last_call.start, block._last_call.end, accessor))
+
+    if net is not None:
+        visit(net, "net")
+    return found
+
+
+def _step(node: Any, numbers: dict, names: dict, blocks: dict, leaves: dict, block: str) -> Step:
+    inputs = []
     for a, place in zip(node.args or (), node.parents, strict=False):
         if place is None:
             inputs.append(f"constant {a.shape}" if isinstance(a, onp.ndarray) else str(a))

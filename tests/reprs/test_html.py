@@ -8,7 +8,7 @@ import numpy as onp
 import pytest
 
 from d2lblocks import autograd, init, np, npx
-from d2lblocks.gluon import nn
+from d2lblocks.gluon import nn, watch
 from d2lblocks.op import OPS
 from d2lblocks.reprs import Snapshot, Tape
 from d2lblocks.reprs.array import MINUS, PLUS
@@ -213,6 +213,31 @@ def test_tape_names_parameters_and_blocks():
     assert (
         "Nothing was recorded" in seen(Tape(np.ones(3))).text and repr(Tape(np.ones(3))) == "Tape: nothing was recorded"
     )
+
+
+def test_a_watched_net_knows_its_nodes():
+    class Doubled(nn.Block):
+        def __init__(self):
+            super().__init__(prefix="d_")
+            self.inner = nn.Dense(2, in_units=2)
+
+        def forward(self, x):
+            return self.inner(x) * 2
+
+    net = nn.Sequential()
+    net.add(Doubled(), nn.LayerNorm(in_channels=2))
+    net.initialize()
+    x = np.ones((3, 2))
+    with autograd.record():
+        first = net(x).sum()
+        second = net(x).sum()
+    assert [s.block for s in Tape(first, net).steps][:2] == ["net[0].inner", "net[0]"]
+    assert {s.block for s in Tape(first, net).steps[2:-1]} == {"net[1]"} and Tape(first, net).steps[-1].block == ""
+    expected = [s.block for s in Tape(first, net).steps]
+    assert [s.block for s in Tape(second, net).steps][:2] == ["net[0].inner", ""]
+    with watch.watching(net), autograd.record():
+        third = net(x).sum()
+    assert [s.block for s in Tape(third, net).steps] == expected
 
 
 def test_long_tapes_are_counted():

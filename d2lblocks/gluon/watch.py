@@ -8,12 +8,12 @@ move only the array's write stamp.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from d2lblocks.errors import warn
 from d2lblocks.gluon.hooks import HookHandle
 from d2lblocks.tape import Variable, stamp
 
@@ -107,10 +107,8 @@ def tell(thing: Any, what: str) -> None:
         try:
             listener(thing, what)
         except Exception as problem:  # a view that fails must not stop a training run
-            warnings.warn(
-                f"A listener failed on {what!r} of {getattr(thing, 'name', type(thing).__name__)}: {problem!r}",
-                stacklevel=3,
-            )
+            name = getattr(thing, "name", type(thing).__name__)
+            warn(f"A listener failed on {what!r} of {name}: {problem!r}")
 
 
 class Listening:

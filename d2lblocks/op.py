@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError, kind_of, spaced
+from d2lblocks.rich import Rich
 from d2lblocks.tape import Node, Variable, buffers, state
 
 P = ParamSpec("P")
@@ -26,7 +27,7 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"d2lblocks\."
 _UFUNC_DEFAULTS = {"where": True, "subok": True, "dtype": None, "casting": "same_kind", "order": "K"}
 
 
-class Op:
+class Op(Rich):
     """A function of arrays that leaves a node on the tape.
 
     Called with arrays (and numbers) it unwraps them, runs `forward` on raw NumPy arrays and wraps the result. Called

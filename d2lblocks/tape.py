@@ -17,6 +17,11 @@ _clock = count(
 )  # stamps nodes and writes: a node is younger than its parents, so age is a valid order for the walk back
 
 
+def stamp() -> int:
+    """Return a stamp that is older than all nodes to come and younger than all there are."""
+    return next(_clock)
+
+
 class _State(threading.local):
     """The flags of one thread. `pulling` is on while rules run: then ops take raw arrays."""
 

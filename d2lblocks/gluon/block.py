@@ -14,6 +14,7 @@ from d2lblocks.gluon.naming import NameScope, current_scope
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.parameter.loading import assign, check_all, named
 from d2lblocks.gluon.summary import summary_text
+from d2lblocks.gluon.watch import Call, note_first_calls, tell
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich
 
@@ -27,6 +28,7 @@ class Resolution(NamedTuple):
     before: int
     after: int
     input_shape: tuple
+    order: int = 0  # counts resolutions everywhere: they happen in forward order, which a tree of blocks does not tell
 
 
 _RESERVED = frozenset(
@@ -41,6 +43,10 @@ class Block(Rich):
 
     _children: dict[str, Block]
     _reg_params: dict[str, Parameter]
+    _fused: tuple = ()  # names of children whose work this block does itself where it can
+    _sizes: dict[str, tuple] = {}  # what the sizes of its parameters are called: {"weight": ("units", "in_units")}
+    _resolutions: list[Resolution]
+    _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
 
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
         if unknown:
@@ -122,6 +128,7 @@ class Block(Rich):
             self.register_child(value, name)
         elif is_parameter:
             self._reg_params[name] = value
+            tell(self, "structure")
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -129,6 +136,7 @@ class Block(Rich):
         self._children.pop(name, None)
         self._reg_params.pop(name, None)
         object.__delattr__(self, name)
+        tell(self, "structure")
 
     def register_child(self, block: Block, name: str | None = None) -> None:
         """Make `block` a child: its parameters belong to this block. The name defaults to its number."""
@@ -139,6 +147,7 @@ class Block(Rich):
                 f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree."
             )
         self._initialized()["_children"][str(len(self._children)) if name is None else name] = block
+        tell(self, "structure")
 
     # ---------------------------------------------------------------------------------------- names and parameters
 
@@ -191,6 +200,7 @@ class Block(Rich):
 
     def initialize(self, init: Any = None, ctx: Any = None, verbose: bool = False, force_reinit: bool = False) -> None:
         """Fill all parameters by `init` (default: Uniform(0.07)); those of unknown shape wait for the first batch."""
+        note_first_calls(self)
         self.collect_params().initialize(init, ctx, verbose, force_reinit)
 
     def apply(self, fn: Callable[[Block], Any]) -> Block:

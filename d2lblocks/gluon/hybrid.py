@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,11 @@ from d2lblocks.gluon.block import Block, Resolution
 from d2lblocks.gluon.located import InputTypeError
 from d2lblocks.gluon.parameter import Parameter
 from d2lblocks.gluon.waiting import LOOKING_F, Waiting
+from d2lblocks.gluon.watch import note_next_call
 from d2lblocks.np.ndarray import ndarray
 
 F = SimpleNamespace(np=np, npx=npx)  # what hybrid_forward gets: the two namespaces of operations
+_order = count()  # of resolutions
 
 
 class HybridBlock(Block):
@@ -74,6 +77,8 @@ class HybridBlock(Block):
         """Call `hybrid_forward` when parameters wait for sizes, or live elsewhere than on the default context."""
         shape, known = self._array_in(x).shape, len(self._resolutions)
         before = {name: (p.shape, p._pending) for name, p in self._reg_params.items() if p._pending is not None}
+        if before:
+            note_next_call(self)
         try:
             return self._with_sizes(where, shape, x, *args)
         except BaseException:  # an input that does not fit, or Ctrl-C: the next batch tells the shapes
@@ -101,7 +106,7 @@ class HybridBlock(Block):
         for dim, n in enumerate(p.shape or ()):
             was = -1 if before is None else before[dim]
             if was != n:
-                self._resolutions.append(Resolution(self.name, p.name, dim, was, n, input_shape))
+                self._resolutions.append(Resolution(self.name, p.name, dim, was, n, input_shape, next(_order)))
 
     def _array_in(self, x: Any) -> ndarray:
         """Return x, or the first array in a list of arrays. The package's own layers work on one array and refuse lists."""

@@ -10,6 +10,7 @@ from typing import Any
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
+from d2lblocks.gluon.watch import tell
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.optimizer import Updater, create
 
@@ -116,6 +117,7 @@ class Trainer:
             for x in copies[1:]:
                 leaf = x._node
                 x[...], leaf.fresh = data, False
+        tell(self, "step")
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

@@ -1,127 +1,307 @@
-"""Snapshot: the facts of a block tree at one moment, as plain rows. Everything drawn comes from it."""
+"""Snapshot: the facts of a block tree at one moment, row by row. Everything drawn comes from it; exercises assert on it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import difflib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cache, cached_property
 from typing import Any
 
-from d2lblocks.gluon.block import Block, Resolution
-from d2lblocks.gluon.parameter import Constant, Parameter
+from d2lblocks.gluon.block import Block
+from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.gluon.watch import Call
+from d2lblocks.initializer import Initializer
 from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.reprs.diff import Diff
+from d2lblocks.reprs.text import snapshot_text
+from d2lblocks.reprs.values import Values
+from d2lblocks.rich import Rich
+
+Shape = tuple[int | None, ...]  # None is a size that is not known yet
 
 
 @dataclass(frozen=True)
 class ParameterFacts:
-    """One parameter of one block; sizes that are not known are None."""
+    """One parameter at one place in the tree."""
 
-    name: str
-    accessor: str
-    kind: str
-    shape: tuple[int | None, ...] | None
+    kind: str  # Parameter or Constant
+    name: str  # dense0_weight
+    key: str  # weight
+    path: str | None  # its name in files, 0.weight; None if it is not saved
+    accessor: str  # the Python that gets it, net[0].weight
+    parent: int | None  # the row of its block
+    depth: int
+    declared: Shape | None  # its shape when it was made; None if nothing was said
+    shape: Shape | None
+    sizes: tuple[str, ...]  # what these sizes are called in its layer: units, in_units
     dtype: str
-    state: str
+    init: str  # what fills it, or will: Uniform(scale=0.07); "from the net" before initialize()
+    state: str  # constructed (no initialize() yet), deferred, not reached (by the last call of the net), ready
     grad_req: str
-    init: str
     count: int | None
     bytes: int | None
-    tie: int | None  # number of the group of names that mean this one parameter, None if there is just one
+    tie: int | None  # number of the group of places that mean this one parameter, None if there is just one
+    values: Values | None
 
 
 @dataclass(frozen=True)
 class BlockFacts:
-    """One block with its own parameters and its children."""
+    """One block at one place in the tree."""
 
-    key: str
-    kind: str
-    name: str
+    kind: str  # Dense
+    name: str  # dense0
+    key: str  # 0, hidden
+    path: str
     accessor: str
-    text: str
-    parameters: tuple[ParameterFacts, ...]
-    children: tuple[BlockFacts, ...]
+    parent: int | None
+    depth: int
+    text: str  # the first line of its repr
+    input: Any  # shape of its input in the noted call, a tuple of shapes for several; None before it
+    output: Any
+    fused: bool  # is its work done by its layer?
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """The facts of a net: its tree, its totals, and the order in which sizes became known."""
+class Event:
+    """One size that became known, and the input that told it."""
 
-    root: BlockFacts
-    unique: int
-    shared: int
-    unknown: int
-    events: tuple[Resolution, ...] = field(default=())
+    block: str
+    parameter: str
+    dim: int
+    before: int
+    after: int
+    input_shape: tuple
+    accessor: str  # of the block
+    size: str  # in_units, or weight.shape[1] where the layer has no name for it
+
+    @property
+    def text(self) -> str:
+        """The sentence: input (2, 20) reached net[0], so in_units = 20."""
+        return f"input {self.input_shape} reached {self.accessor}, so {self.size} = {self.after}"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, repr=False)
+class Snapshot(Rich):
+    """The facts of a net at one moment: `rows` from the root down, each block followed by its parameters and children.
+
+    >>> snap = Snapshot.of(net)
+    >>> snap["net[0].weight"].shape, snap.total, snap.shared, snap.unique
+
+    A row is found by its accessor (net[0].weight), its path in files (0.weight) or its Gluon name (dense0_weight).
+    """
+
+    rows: tuple[BlockFacts | ParameterFacts, ...]
+    events: tuple[Event, ...]  # in the order in which they happened
+    total: int  # numbers in all known parameters, tied ones at every place
+    shared: int  # of these, in places that repeat a parameter
+    unknown: int  # parameters whose size is not known
 
     @classmethod
-    def of(cls, net: Block) -> Snapshot:
-        """Return the facts of `net` now."""
-        places: dict[int, int] = {}
-        _count_places(net, places)
-        ties = {key: i for i, key in enumerate((k for k, n in places.items() if n > 1), 1)}
-        events: list[Resolution] = []
-        root = _block(net, "net", "net", ties, events)
-        parameters = {id(p): p for p in _all(net)}.values()
-        counts = [_count(p) for p in parameters]
-        shared = sum((_count(p) or 0) * (places[id(p)] - 1) for p in parameters)
-        return cls(root, sum(n or 0 for n in counts), shared, sum(n is None for n in counts), tuple(events))
+    def of(cls, net: Block, values: int | bool = True) -> Snapshot:
+        """Return the facts of `net` now; with `values` a number, look at the values of no more parameters than that."""
+        if not isinstance(net, Block):
+            raise TypeError(f"Snapshot.of takes a Block, got {type(net).__name__}.")
+        return _Survey(net, math.inf if values is True else values).result()
+
+    @property
+    def unique(self) -> int:
+        """The numbers that the net has, each counted once."""
+        return self.total - self.shared
+
+    @property
+    def parameters(self) -> list[ParameterFacts]:
+        """The rows of parameters; a tied one is there once for every place."""
+        return [row for row in self.rows if isinstance(row, ParameterFacts)]
+
+    @property
+    def blocks(self) -> list[BlockFacts]:
+        """The rows of blocks."""
+        return [row for row in self.rows if isinstance(row, BlockFacts)]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for names in ("accessor", "path", "name"):  # where two rows share a name, the upper one has it
+            for i, row in enumerate(self.rows):
+                found.setdefault(getattr(row, names) or row.accessor, i)
+        return found
+
+    @cached_property
+    def _below(self) -> dict[int | None, list[int]]:
+        found: dict[int | None, list[int]] = {}
+        for i, row in enumerate(self.rows):
+            found.setdefault(row.parent, []).append(i)
+        return found
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._places:
+            near = difflib.get_close_matches(name, list(self._places), 3)
+            raise KeyError(f"no row {name!r} in this Snapshot; near are {', '.join(near) or list(self._places)[:3]}")
+        return self.rows[self._places[name]]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[BlockFacts | ParameterFacts]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def below(self, i: int) -> list[int]:
+        """Return the numbers of the rows directly below row i: its parameters, then its children."""
+        return self._below.get(i, [])
+
+    def diff(self, other: Snapshot) -> Diff:
+        """Return what changed from this Snapshot to a later one."""
+        return Diff.of(self, other)
+
+    def __repr__(self) -> str:
+        return snapshot_text(self)
+
+    def columns(self) -> dict[str, list]:
+        """Return the facts as columns, one entry a row; None where a row has no such fact."""
+        names = dict.fromkeys(f.name for kind in (BlockFacts, ParameterFacts) for f in fields(kind))
+        return {name: [getattr(row, name, None) for row in self.rows] for name in names}
 
 
-def parameter_facts(p: Parameter, accessor: str = "", tie: int | None = None) -> ParameterFacts:
-    """Return the facts of one parameter."""
-    shape = None if p.shape is None else tuple(None if n < 0 else n for n in p.shape)
-    count = _count(p)
-    kind = as_dtype(p.dtype)
-    init = type(p.init).__name__ if p.init is not None and not isinstance(p.init, str) else p.init or "from the net"
-    return ParameterFacts(
-        p.name, accessor, "Constant" if isinstance(p, Constant) else "Parameter", shape, str(kind), p.state, p.grad_req,
-        init, count, None if count is None else count * kind.itemsize, tie,
-    )  # fmt: skip
+class _Survey:
+    """One walk down a tree, gathering rows."""
+
+    def __init__(self, net: Block, values: float):
+        self.net, self.values_left = net, values
+        self.rows: list[BlockFacts | ParameterFacts] = []
+        self.parameters: list[Parameter] = []  # of the rows that are parameters
+        self.events: dict[int, Event] = {}
+        self.values: dict[int, Values] = {}
+        self.uses = Counter(id(p) for p in _places(net))
+        tied = (key for key, n in self.uses.items() if n > 1)
+        self.ties = {key: i for i, key in enumerate(tied, 1)}
+
+    def result(self) -> Snapshot:
+        self.block(self.net, None, "net", "", "net", False)
+        found = {id(p): p for p in self.parameters}
+        sizes = {key: _count(p.shape) for key, p in found.items()}
+        total = sum((n or 0) * self.uses[key] for key, n in sizes.items())
+        unique = sum(n or 0 for n in sizes.values())
+        unknown = sum(n is None for n in sizes.values())
+        events = tuple(self.events[key] for key in sorted(self.events))
+        return Snapshot(tuple(self.rows), events, total, total - unique, unknown)
+
+    def block(self, block: Block, parent: int | None, key: str, path: str, accessor: str, fused: bool,
+              within: Call | None = None) -> None:  # fmt: skip
+        """Add the rows of a block and of all below it; a fused one has its call within its layer's."""
+        me, depth = len(self.rows), 0 if parent is None else self.rows[parent].depth + 1
+        call = block._last_call or within
+        given = None if call is None else call.inputs[0] if len(call.inputs) == 1 else call.inputs
+        text = repr(block).split("\n", 1)[0].rstrip("(")
+        self.rows.append(BlockFacts(type(block).__name__, block.name, key, path, accessor, parent, depth, text, given,
+                                    call and call.output, fused))  # fmt: skip
+        own = _own(block)
+        for name, p in own.items():
+            saved = name in block._reg_params
+            self.parameter(block, p, me, name, _joined(path, name) if saved else None,
+                           f"{accessor}.{name}" if saved else f"{accessor}.params[{p.name!r}]")  # fmt: skip
+        keys: dict[str, str] = {p.name: name for name, p in own.items()}
+        for e in block._resolutions:
+            name = keys.get(e.parameter, e.parameter)
+            names = block._sizes.get(name, ())
+            size = names[e.dim] if e.dim < len(names) else f"{name}.shape[{e.dim}]"
+            self.events.setdefault(
+                e.order, Event(e.block, e.parameter, e.dim, e.before, e.after, e.input_shape, accessor, size)
+            )
+        for name, child in block._children.items():
+            within = call and Call((call.output,), call.output) if name in block._fused else None
+            self.block(child, me, name, _joined(path, name), accessor + step_to(block, name, child),
+                       name in block._fused, within)  # fmt: skip
+
+    def parameter(self, block: Block, p: Parameter, parent: int, key: str, path: str | None, accessor: str) -> None:
+        reached = p._pending is None or self.net._last_call is None
+        facts = parameter_facts(
+            p, key=key, path=path, accessor=accessor, parent=parent, depth=self.rows[parent].depth + 1,
+            sizes=block._sizes.get(key, ()), tie=self.ties.get(id(p)), values=self.values_of(p),
+            state=_STATES[p.state] if reached else "not reached",
+        )  # fmt: skip
+        self.rows.append(facts)
+        self.parameters.append(p)
+
+    def values_of(self, p: Parameter) -> Values | None:
+        if p._data is not None and id(p) not in self.values and self.values_left > 0:
+            self.values_left -= 1
+            self.values[id(p)] = Values.of(p._data._data)
+        return self.values.get(id(p))
 
 
-def _count(p: Parameter) -> int | None:
-    if p.shape is None or any(n < 0 for n in p.shape):
-        return None
-    n = 1
-    for size in p.shape:
-        n *= size
-    return n
+_STATES = {"new": "constructed", "waiting": "deferred", "ready": "ready"}
+
+
+def parameter_facts(p: Parameter, **place: Any) -> ParameterFacts:
+    """Return the facts of one parameter; what is known of its place in a net can be given by name."""
+    count, kind = _count(p.shape), as_dtype(p.dtype)
+    return ParameterFacts(**{
+        "kind": type(p).__name__, "name": p.name, "key": p.name, "path": None, "accessor": p.name, "parent": None, "depth": 0,
+        "declared": _shape(p._declared), "shape": _shape(p.shape), "sizes": (), "dtype": _dtype_text(kind), "init": _init(p),
+        "state": _STATES[p.state], "grad_req": p.grad_req, "count": count,
+        "bytes": None if count is None else count * kind.itemsize, "tie": None, "values": None, **place,
+    })  # fmt: skip
+
+
+def init_text(init: Any) -> str:
+    """Return an initializer as it is written: Normal(sigma=0.01)."""
+    if not isinstance(init, Initializer):
+        return init if isinstance(init, str) else type(init).__name__
+    given = ", ".join(f"{k}={_short(v)}" for k, v in vars(init).get("_kwargs", {}).items())
+    return f"{type(init).__name__}({given})"
+
+
+def _short(value: Any) -> str:
+    return "…" if isinstance(value, list) and len(str(value)) > 20 else repr(value)
+
+
+def _init(p: Parameter) -> str:
+    chosen = p._pending[0] if p._pending is not None else p._chosen or p.init
+    return "from the net" if chosen is None else init_text(chosen)
+
+
+@cache
+def _dtype_text(kind: Any) -> str:
+    return str(kind)
+
+
+def _shape(shape: tuple | None) -> Shape | None:
+    return None if shape is None else tuple(None if n < 0 else n for n in shape)
+
+
+def _count(shape: tuple | None) -> int | None:
+    return None if shape is None or any(n < 0 for n in shape) else math.prod(shape)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def step_to(block: Block, key: str, child: Block) -> str:
+    """Return what stands behind the accessor of a block in that of its child."""
+    if key.isidentifier() and getattr(block, key, None) is child:
+        return "." + key
+    return f"[{key}]" if key.isdigit() and hasattr(block, "__getitem__") else f"._children[{key!r}]"
 
 
 def _own(block: Block) -> dict[str, Parameter]:
-    """Return the block's parameters by attribute, and those that only its ParameterDict knows."""
+    """Return the block's parameters by attribute, and by their names those that only its ParameterDict knows."""
     found = dict(block._reg_params)
     known = {id(p) for p in found.values()}
     found.update({name: p for name, p in block.params.items() if id(p) not in known})
     return found
 
 
-def _all(net: Block) -> list[Parameter]:
-    found = list(_own(net).values())
+def _places(net: Block) -> Iterator[Parameter]:
+    yield from _own(net).values()
     for child in net._children.values():
-        found += _all(child)
-    return found
-
-
-def _count_places(block: Block, places: dict[int, int]) -> None:
-    for p in _own(block).values():
-        places[id(p)] = places.get(id(p), 0) + 1
-    for child in block._children.values():
-        _count_places(child, places)
-
-
-def _block(block: Block, key: str, accessor: str, ties: dict, events: list) -> BlockFacts:
-    parameters = tuple(
-        parameter_facts(p, f"{accessor}.{name}" if name in block._reg_params else f"{accessor}.params[{name!r}]",
-                        ties.get(id(p)))
-        for name, p in _own(block).items()
-    )  # fmt: skip
-    events.extend(e for e in block._resolutions if e not in events)
-    children = []
-    for name, child in block._children.items():
-        step = f"[{name}]" if name.isdigit() else f".{name}"
-        children.append(_block(child, name, accessor + step, ties, events))
-    line = repr(block).split("\n")[0].rstrip("(")
-    return BlockFacts(key, type(block).__name__, block.name, accessor, line, parameters, tuple(children))
-
-
-def describe(value: Any) -> str:
-    """Return a count as people read it: 7,946; unknown is ?."""
-    return "?" if value is None else f"{value:,}"
+        yield from _places(child)

@@ -1,43 +1,138 @@
-"""Small pieces of HTML shared by the painters. They read well with every style removed."""
+"""Small pieces of HTML shared by the painters.
+
+They read with every style and colour removed. Where a notebook is not trusted, JupyterLab drops <style>, <svg>, script and
+var(); so styles stand in the tags, with literal values. No single text colour has enough contrast on white and on
+black alike, therefore text keeps the page's own colour and what is marked gets a thin tint behind it and a sign or an
+edge beside it.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from html import escape
+from typing import Any
 
-from d2lblocks.reprs.facts import ParameterFacts, describe
+from d2lblocks.reprs.values import EXACT, Values
 
-# Fixed colours, since notebooks style <mark> for light pages only; 6.2:1 on both themes, and a dashed edge beside colour.
-_UNKNOWN = "background: #fff3dc; color: #8a4b00; border: 1px dashed #8a4b00; padding: 0 3px"
-UNKNOWN = f'<mark title="unknown until the first batch" style="{_UNKNOWN}">?</mark>'
+# name: (red, green, blue, opacity). A tint lies between the page and its text.
+TINTS = {
+    "unknown": (255, 160, 0, 0.22),
+    "tied": (150, 70, 220, 0.18),
+}
+EDGE = "#b07614"  # at least 3:1 on white and on #111
+
+_BARS = "▁▂▃▄▅▆▇█"
+GAP = "\N{NO-BREAK SPACE}"  # in what must stay on one line: JupyterLab drops white-space, but not this
+LEFT = ' style="text-align:left"'  # JupyterLab moves the text of cells to the right
+SOURCE = '<pre style="text-align:left;margin:0">'
 
 
-def shape_html(shape: tuple | None) -> str:
-    """Return a shape in which every unknown size is a marked question mark."""
+def tint(name: str) -> str:
+    """Return the style of a tint."""
+    r, g, b, opacity = TINTS[name]
+    return f"background-color:rgba({r},{g},{b},{opacity})"
+
+
+UNKNOWN = (
+    f'<b title="unknown until the first batch" style="{tint("unknown")};border:1px dashed {EDGE};padding:0 3px">?</b>'
+)
+
+
+def tie_html(group: int | None) -> str:
+    """Return the mark of a group of tied parameters."""
+    if group is None:
+        return ""
+    return f' <span title="tied: one parameter in several places" style="{tint("tied")};padding:0 3px">⇄{group}</span>'
+
+
+def shape_html(shape: Any, declared: Any = None) -> str:
+    """Return a shape; unknown sizes are marked, those that became known since the declaration underlined."""
     if shape is None:
         return UNKNOWN
-    sizes = [UNKNOWN if n is None else str(n) for n in shape]
-    return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+    if not isinstance(shape, tuple):
+        return escape(str(shape))
+    sizes = []
+    for k, n in enumerate(shape):
+        if isinstance(n, tuple):
+            sizes.append(shape_html(n))
+        elif n is None:
+            sizes.append(UNKNOWN)
+        else:
+            known_later = declared is not None and declared[k] is None
+            sizes.append(f'<ins title="was ?">{n}</ins>' if known_later else escape(str(n)))
+    return f"({(',' + GAP).join(sizes)}{',' if len(sizes) == 1 else ''})"
 
 
-def bytes_text(n: int | None) -> str:
-    """Return a number of bytes with its unit: 20.0 KiB."""
-    if n is None:
-        return "?"
-    for unit in ("B", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n} B" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1024  # type: ignore[assignment]
-    return f"{n:.1f} GiB"
+def call_html(row: Any) -> str:
+    """Return the shapes of a block's noted call."""
+    if row.output is None:
+        return ""
+    return f"{shape_html(row.input)}{GAP}→ {shape_html(row.output)}"
 
 
-def table(rows: list[ParameterFacts], caption: str = "") -> str:
-    """Return parameters as a table."""
-    head = "".join(f'<th scope="col">{h}</th>' for h in ("parameter", "shape", "dtype", "count", "bytes", "state"))
-    body = "".join(
-        f"<tr><td><code>{escape(p.accessor or p.name)}</code>{f' ⇄ tied {p.tie}' if p.tie else ''}</td>"
-        f"<td><code>{shape_html(p.shape)}</code></td><td>{p.dtype}</td><td>{describe(p.count)}</td>"
-        f"<td>{bytes_text(p.bytes)}</td><td>{p.state}{', constant' if p.kind == 'Constant' else ''}</td></tr>"
-        for p in rows
+def number(x: float) -> str:
+    """Return a number in three significant places."""
+    return f"{x + 0.0:.3g}".replace("-", "−")
+
+
+def bars(counts: Iterable[int]) -> str:
+    """Return a histogram as a row of bars: ▁▃▇. Where all are alike they are half as high as they could be."""
+    counts = list(counts)
+    top = max(*counts, 2 * sum(counts) / len(counts))
+    return "".join(_BARS[math.ceil((len(_BARS) - 1) * n / top)] for n in counts)
+
+
+def spark(values: Values | None) -> str:
+    """Return range and histogram of values in one line."""
+    if values is None:
+        return ""
+    if not values.size:
+        return "empty"
+    bad = f"{values.nonfinite:,} not finite" if values.nonfinite else ""
+    if values.min is None or values.max is None:
+        return bad
+    if values.min == values.max:
+        return f"all {number(values.min)}" if not bad else f"{number(values.min)}, {bad}"
+    pairs = [a + b for a, b in zip(values.bins[::2], values.bins[1::2], strict=True)]
+    between = bars(pairs) if values.size > len(pairs) else "…"
+    return f"{number(values.min)}{GAP}{between}{GAP}{number(values.max)}" + (f", {bad}" if bad else "")
+
+
+def stats(values: Values) -> str:
+    """Return mean, deviation and range of values in one line."""
+    if values.mean is None:
+        return spark(values)
+    numbers = (values.mean, values.std, values.min, values.max)
+    line = " · ".join(
+        f"{name} {number(x or 0.0)}" for name, x in zip(("mean", "std", "min", "max"), numbers, strict=True)
     )
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    about = f" · mean and std of every {-(-values.size // EXACT)}th number" if values.sampled else ""
+    return line + about + (f" · {values.nonfinite:,} not finite" if values.nonfinite else "")
+
+
+def head(*names: str, left: int = 1) -> str:
+    """Return the heading row of a table, its first columns to the left."""
+    cells = "".join(f'<th scope="col"{LEFT if k < left else ""}>{name}</th>' for k, name in enumerate(names))
+    return f"<thead><tr>{cells}</tr></thead>"
+
+
+def line(*cells: str, left: int = 1) -> str:
+    """Return a row of a table, its first cells to the left."""
+    return f"<tr>{''.join(f'<td{LEFT if k < left else str()}>{cell}</td>' for k, cell in enumerate(cells))}</tr>"
+
+
+def table(heading: str, rows: Iterable[str]) -> str:
+    """Return a table."""
+    return f'<table style="margin:0">{heading}<tbody>{"".join(rows)}</tbody></table>'
+
+
+def fold(summary: str, inside: str, is_open: bool = False, inset: bool = False) -> str:
+    """Return something to unfold."""
+    edge = ' style="margin-left:1.2em"' if inset else ""
+    return f"<details{' open' if is_open else ''}{edge}><summary>{summary}</summary>{inside}</details>"
+
+
+def code(text: str) -> str:
+    """Return text as code."""
+    return f"<code>{escape(text)}</code>"

@@ -44,6 +44,9 @@ class Dense(HybridBlock):
         weight: (units, in_units), one row per output;  bias: (units,)
     """
 
+    _fused = ("act",)
+    _sizes = {"weight": ("units", "in_units"), "bias": ("units",)}
+
     def __init__(self, units: int, activation: str | None = None, use_bias: bool = True, flatten: bool = True,
                  dtype: Any = "float32", weight_initializer: Any = None, bias_initializer: Any = "zeros",
                  in_units: int = 0, **kwargs: Any):  # fmt: skip
@@ -149,6 +152,8 @@ class Embedding(HybridBlock):
     Shapes:
         weight: (input_dim, output_dim)
     """
+
+    _sizes = {"weight": ("input_dim", "output_dim")}
 
     def __init__(self, input_dim: int, output_dim: int, dtype: Any = "float32", weight_initializer: Any = None,
                  sparse_grad: bool = False, **kwargs: Any):  # fmt: skip

@@ -13,6 +13,7 @@ class _Norm(HybridBlock):
 
     _in_channels: int
     _axis: int
+    _sizes = dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), ("in_channels",))
 
     def _own(self, name: str, init: Any, learned: bool) -> Any:
         return self.params.get(

@@ -18,6 +18,7 @@ from d2lblocks.errors import (
     kind_of,
     warn,
 )
+from d2lblocks.gluon.watch import tell
 from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray, wrap
@@ -52,12 +53,13 @@ class Parameter(Rich):
         self.init = init
         self._differentiable = differentiable
         self._allow_deferred_init = allow_deferred_init
-        self._shape = known_sizes((shape,) if isinstance(shape, int) else shape)
+        self._shape = self._declared = known_sizes((shape,) if isinstance(shape, int) else shape)
         as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
         self._dtype = dtype
         self._data: ndarray | None = None  # the copy on the first context
         self._copies: list[ndarray] = []  # one per context
         self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
+        self._chosen: Any = None  # the initializer that filled it
         self._order: Any = "C"  # how the numbers lie in memory: "F" puts the columns of a matrix side by side
         self._grad_req = "null"
         self.grad_req = grad_req
@@ -143,6 +145,7 @@ class Parameter(Rich):
             self._become(self._filled(chosen), contexts)
         else:
             self._data, self._copies, self._pending = None, [], (chosen, contexts)
+            tell(self, "state")
 
     def finish(self) -> None:
         """Fill a waiting parameter whose shape has become known."""
@@ -159,6 +162,7 @@ class Parameter(Rich):
     def wait_again(self, shape: tuple | None, pending: tuple | None) -> None:
         """Go back to waiting, with less known of the shape."""
         self._shape, self._data, self._copies, self._pending = shape, None, [], pending
+        tell(self, "state")
 
     def _filled(self, chosen: Any) -> ndarray:
         """Return a new array of the parameter's shape, filled by the initializer, which must write into it."""
@@ -180,6 +184,7 @@ class Parameter(Rich):
                 f"{type(chosen).__name__} did not write into the array of parameter '{self.name}', which stays 0. "
                 "Write data[:] = ..., not data = ..."
             )
+        self._chosen = chosen
         return fresh
 
     def _become(self, data: ndarray, contexts: list[Context]) -> None:
@@ -191,6 +196,7 @@ class Parameter(Rich):
         self._data = self._copies[0]
         self._pending = None
         self._attach()
+        tell(self, "data")
 
     def _attach(self) -> None:
         for x in self._copies:
@@ -266,6 +272,7 @@ class Parameter(Rich):
         if self._data is not None:
             for x in self._copies:
                 x[...] = data
+            tell(self, "data")
             return
         if self._pending is None:
             raise MXNetError(_NEW.format(self.name))

@@ -1,0 +1,158 @@
+"""Watching a net from outside: the shapes of a call are written down, and listeners hear when something changes.
+
+Nothing here is on the way of `net(x)`. Shapes are noted by an ordinary forward hook, put on every block by
+`initialize()`, which takes itself off after the first call; `watching(net)` keeps it on. Listeners hear of what is done
+to a parameter or a block by a call (initialize, set_data, cast, load, add); numbers written through `p.data()[...]`
+move only the array's write stamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from d2lblocks.errors import warn
+from d2lblocks.gluon.hooks import HookHandle
+from d2lblocks.tape import Variable, stamp
+
+_ONCE, _ALWAYS = "shapes, once", "shapes, always"  # their keys among a block's hooks, whose others are numbers
+
+
+class Call(NamedTuple):
+    """One call of a block: the shape of each input, that of the output, and when it was, on the clock of the tape."""
+
+    inputs: tuple
+    output: Any
+    start: int = 0  # what was recorded by this call is older than end and younger than start
+    end: int = 0
+
+
+def shapes(value: Any) -> Any:
+    """Return the shape of an array, a tuple of shapes for several, the name of its type for anything else."""
+    if isinstance(value, Variable):
+        return value._data.shape
+    return tuple(shapes(v) for v in value) if isinstance(value, list | tuple) else type(value).__name__
+
+
+# ------------------------------------------------------------------------------------------------ shapes of a call
+
+
+def _tree(block: Any, fused: bool = False) -> Iterator[Any]:
+    """Yield the blocks of a tree that are called one by one: a hook on a fused child would take its layer apart."""
+    if not fused:
+        yield block
+    for key, child in block._children.items():
+        yield from _tree(child, key in block._fused)
+
+
+def _begin(block: Any, args: tuple) -> None:
+    block.__dict__["_called_at"] = stamp()
+
+
+def _note(block: Any, args: tuple, out: Any) -> None:
+    end = stamp()
+    start = block.__dict__.pop("_called_at", end)  # none if the noting was begun when the call was under way
+    block.__dict__["_last_call"] = Call(shapes(args), shapes(out), start, end)
+    tell(block, "call")
+
+
+def _note_once(block: Any, args: tuple, out: Any) -> None:
+    block._forward_hooks.pop(_ONCE, None)
+    block._forward_pre_hooks.pop(_ONCE, None)
+    if _ALWAYS not in block._forward_hooks:
+        _note(block, args, out)
+
+
+def note_next_call(block: Any) -> None:
+    """Write down the shapes of this block's next call, or of the one that is under way."""
+    block._forward_pre_hooks[_ONCE] = _begin
+    block._forward_hooks[_ONCE] = _note_once
+
+
+def note_first_calls(net: Any) -> None:
+    """Forget what was noted and write down the next call of every block: `initialize()` starts anew."""
+    for block in _tree(net):
+        block.__dict__["_last_call"] = None
+        note_next_call(block)
+
+
+@contextmanager
+def watching(net: Any) -> Iterator[Any]:
+    """Note every call in the `with`: a Snapshot then knows the shapes of the last one, a Tape what belongs to it."""
+    blocks = {id(block): block for block in _tree(net) if _ALWAYS not in block._forward_hooks}.values()
+    for block in blocks:
+        block._forward_pre_hooks[_ALWAYS] = _begin
+        block._forward_hooks[_ALWAYS] = _note
+    try:
+        yield net
+    finally:
+        for block in blocks:
+            block._forward_pre_hooks.pop(_ALWAYS, None)
+            block._forward_hooks.pop(_ALWAYS, None)
+
+
+# ------------------------------------------------------------------------------------------------ listeners
+
+# Kept beside the nets, not in them: a copied or pickled net has no listeners, and a dropped net takes its own along.
+_listening: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
+
+
+def tell(thing: Any, what: str) -> None:
+    """Say to the listeners of a parameter, block or trainer what happened to it. A listener's error is a warning only."""
+    if not _listening:
+        return
+    for listener in list(_listening.get(thing, {}).values()):
+        try:
+            listener(thing, what)
+        except Exception as problem:  # a view that fails must not stop a training run
+            name = getattr(thing, "name", type(thing).__name__)
+            warn(f"A listener failed on {what!r} of {name}: {problem!r}")
+
+
+class Listening:
+    """What `on_change` gives back: `detach()`, or the end of a `with`, ends the listening."""
+
+    def __init__(self, listener: Callable):
+        self._listener = listener
+        self._handles: list[HookHandle] = []
+
+    def attach(self, thing: Any) -> Listening:
+        """Listen to this parameter or trainer; to a block with all that is in it, now and later."""
+        found = [thing]
+        while found:
+            one = found.pop()
+            heard = _listening.setdefault(one, {})
+            if self not in heard.values():
+                self._handles.append(HookHandle().attach(heard, self))
+            if hasattr(one, "_children"):
+                found += [*one._children.values(), *one.params.values(), *one._reg_params.values()]
+        return self
+
+    def __call__(self, thing: Any, what: str) -> None:
+        if what == "structure":
+            self.attach(thing)
+        self._listener(thing, what)
+
+    def detach(self) -> None:
+        """Hear no more."""
+        for handle in self._handles:
+            handle.detach()
+        for thing in [thing for thing, heard in list(_listening.items()) if not heard]:
+            del _listening[thing]
+
+    def __enter__(self) -> Listening:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.detach()
+
+
+def on_change(thing: Any, listener: Callable[[Any, str], Any]) -> Listening:
+    """Call `listener(what_changed, how)` from now on; gives back a handle with detach().
+
+    how is "state" (a parameter waits for its shape), "data" (it was filled, set, loaded or cast), "structure" (a block
+    got a child or a parameter), "call" (a block ended a call whose shapes were noted) or "step" (of a trainer).
+    """
+    return Listening(listener).attach(thing)

@@ -1,7 +1,7 @@
-import pytest
+
+from d2lblocks_widgets import compare_initializers
 
 from d2lblocks import init
-from d2lblocks_widgets import compare_initializers
 
 
 def test_rows_show(bare):

@@ -20,6 +20,10 @@ def _img(width: int, height: int, body: str, alt: str) -> str:
     return f'<img alt="{alt}" width="{width}" height="{height}" src="data:image/svg+xml;base64,{source}">'
 
 
+def _base(width: int, height: int) -> str:
+    return f'<path d="M0 {height - 0.5}h{width}" stroke="{_AXIS}"/>'
+
+
 def histogram_img(facts: dict, lo: float, hi: float, alt: str, bins: int = 40, size: tuple = (200, 36)) -> str:
     """Return a histogram of `bins()` facts between lo and hi as `<img>`, its words in `alt`."""
     width, height = size
@@ -31,8 +35,8 @@ def histogram_img(facts: dict, lo: float, hi: float, alt: str, bins: int = 40, s
     top = high.max() or 1
     path = "".join(f"V{height - 1 - (height - 3) * v / top:.0f}h{width / bins:g}" for v in high)
     zero = f'<path d="M{width * -lo / (hi - lo):.0f} 0v{height}" stroke="{_AXIS}" stroke-dasharray="2 2"/>'
-    body = f'<path d="M0 {height - 1}{path}V{height - 1}z" fill="{_BAR}"/><path d="M0 {height - .5}h{width}" stroke="{_AXIS}"/>'
-    return _img(width, height, body + (zero if lo < 0 < hi else ""), alt)
+    bars = f'<path d="M0 {height - 1}{path}V{height - 1}z" fill="{_BAR}"/>'
+    return _img(width, height, bars + _base(width, height) + (zero if lo < 0 < hi else ""), alt)
 
 
 def curve_img(ys: Sequence[float], alt: str, size: tuple = (360, 90)) -> str:
@@ -43,4 +47,4 @@ def curve_img(ys: Sequence[float], alt: str, size: tuple = (360, 90)) -> str:
     span, last = (high - low) or 1.0, max(len(ys) - 1, 1)
     places = [f"{2 + (width - 4) * i / last:.0f} {height - 3 - (height - 6) * (y - low) / span:.0f}" for i, y in kept]
     line = f'<path d="M{"L".join(places)}" fill="none" stroke="{_LINE}" stroke-width="2"/>' if places else ""
-    return _img(width, height, f'{line}<path d="M0 {height - .5}h{width}" stroke="{_AXIS}"/>', alt)
+    return _img(width, height, line + _base(width, height), alt)

@@ -61,7 +61,7 @@ def law_text(law: dict | None) -> str:
     kind = law["law"]
     if kind == "uniform":
         return f"U(±{law['bound']:.3g})"
-    return f"N(0, {law['sigma']:.3g}²)" if kind == "normal" else f"always {law['value']:g}"
+    return f"N(0,\u00a0{law['sigma']:.3g}²)" if kind == "normal" else f"always {law['value']:g}"
 
 
 @contextmanager

@@ -24,7 +24,9 @@ class Widget(anywidget.AnyWidget):
 
     def __init_subclass__(cls, **kwargs: Any):
         folder = Path(getattr(sys.modules[cls.__module__], "__file__", None) or ".").parent
-        made_here = "_esm" not in cls.__dict__  # anywidget subclasses again for each widget, with traits in place of texts
+        made_here = (
+            "_esm" not in cls.__dict__
+        )  # anywidget subclasses again for each widget, with traits in place of texts
         if made_here and cls.__module__ != "__main__" and (folder / "view.js").is_file():
             cls._esm = f"{SHARED_JS}\n{_IMPORT.sub('', (folder / 'view.js').read_text(encoding='utf-8'))}"
             cls._css = f"{SHARED_CSS}\n{(folder / 'view.css').read_text(encoding='utf-8')}"

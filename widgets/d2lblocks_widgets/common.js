@@ -210,10 +210,16 @@ export function text(x, digits = 3) {
   const size = Math.abs(x);
   let out;
   if (Number.isInteger(x) && size < 1e6) out = size.toLocaleString("en-US");
-  else if (size >= 1e5 || size < 1e-3) out = size.toExponential(digits - 1).replace("+", "").replace("-", "−");
+  else if (size >= 1e5 || size < 1e-3) {
+    const [digit, power] = size.toExponential(digits - 1).split("e");
+    out = `${Number(digit)}e${power.replace("+", "").replace("-", "−")}`;
+  }
   else out = String(Number(size.toPrecision(digits)));
   return (x < 0 ? "−" : "") + out;
 }
+
+/** Write a tick of a log axis: 0.1, 1, 10, 1e−4. */
+const power = (x) => (x >= 0.01 && x < 1e5 ? text(x) : `1e${text(Math.round(Math.log10(x)))}`);
 
 /** Round numbers between lo and hi, about `count` of them; 0 is among them if it lies inside. */
 export function ticks(lo, hi, count = 5) {
@@ -226,17 +232,18 @@ export function ticks(lo, hi, count = 5) {
   return out;
 }
 
-/** Powers of ten between lo and hi, at most `count` of them. */
+/** Powers of ten between lo and hi, about `count` of them, 1 among them if it lies inside. */
 export function decades(lo, hi, count = 5) {
   const first = Math.ceil(Math.log10(lo) - 1e-9), last = Math.floor(Math.log10(hi) + 1e-9);
-  const step = Math.max(1, Math.ceil((last - first + 1) / count));
+  if (first >= last) return ticks(lo, hi, count).filter((v) => v > 0);
+  const step = Math.max(1, Math.ceil((last - first) / count));
   const out = [];
-  for (let k = first; k <= last; k += step) out.push(10 ** k);
-  return out.length > 1 ? out : [lo, hi];
+  for (let k = Math.ceil(first / step) * step; k <= last; k += step) out.push(10 ** k);
+  return out;
 }
 
 /**
- * Count `fine` anew in `bins` equal bins between lo and hi; a fine bin that spans several gives each its share.
+ * Count `fine` anew in `bins` equal bins between lo and hi; a fine bin across a border gives each side its share.
  * @param {{lo: number, hi: number, fine: any}} fine many narrow bins, as the kernel sent them
  */
 export function rebin({ lo: from, hi: to, fine }, lo, hi, bins) {
@@ -245,12 +252,8 @@ export function rebin({ lo: from, hi: to, fine }, lo, hi, bins) {
   for (let i = 0; i < counts.length; i++) {
     if (!counts[i]) continue;
     const a = (from - lo) * scale + i * width, b = a + width;
-    if (width === 0) {
-      const k = a === bins ? bins - 1 : Math.floor(a);
-      if (k >= 0 && k < bins) out[k] += counts[i];
-      continue;
-    }
-    for (let k = Math.max(0, Math.floor(a)); k < Math.min(bins, b); k++)
+    if (!width && a >= 0 && a <= bins) out[Math.min(bins - 1, Math.floor(a))] += counts[i];
+    for (let k = Math.max(0, Math.floor(a)); width && k < Math.min(bins, b); k++)
       out[k] += (counts[i] * (Math.min(b, k + 1) - Math.max(a, k))) / width;
   }
   return out;
@@ -285,16 +288,21 @@ export function frame(svg, { width, height, x, y, left = 46, right = 12, top = 1
   };
   const X = scale(x, box.left, box.right), Y = scale(y, box.bottom, box.top);
   const lines = s("g", { class: "d2l-grid" }), names = s("g", { class: "d2l-ticks" });
-  for (const v of x.ticks ?? (x.log ? decades : ticks)(x.lo, x.hi, Math.max(2, Math.round(width / 90)))) {
-    const word = (x.text ?? text)(v), half = word.length * 3.4, at = X(v);
+  const marks = (axis, count) => {
+    if (axis.ticks) return axis.ticks;
+    const found = (axis.log ? decades : ticks)(axis.lo, axis.hi, count);
+    return found.length < 3 ? (axis.log ? decades : ticks)(axis.lo, axis.hi, 2 * count) : found;
+  };
+  for (const v of marks(x, Math.max(2, Math.round(width / 90)))) {
+    const word = (x.text ?? (x.log ? power : text))(v), half = word.length * 3.4, at = X(v);
     const anchor = at - half < 0 ? "start" : at + half > width ? "end" : "middle";
     lines.append(s("line", { x1: at, x2: at, y1: box.bottom, y2: box.bottom + 4, class: v === 0 ? "zero" : null }));
     if (v === 0 && !x.log) lines.append(s("line", { x1: at, x2: at, y1: box.top, y2: box.bottom, class: "zero" }));
     names.append(s("text", { x: at, y: box.bottom + 15, "text-anchor": anchor }, word));
   }
-  for (const v of y.ticks ?? (y.log ? decades : ticks)(y.lo, y.hi, Math.max(2, Math.round(height / 45)))) {
+  for (const v of marks(y, Math.max(2, Math.round(height / 45)))) {
     lines.append(s("line", { x1: box.left, x2: box.right, y1: Y(v), y2: Y(v) }));
-    names.append(s("text", { x: box.left - 6, y: Y(v) + 4, "text-anchor": "end" }, (y.text ?? text)(v)));
+    names.append(s("text", { x: box.left - 6, y: Y(v) + 4, "text-anchor": "end" }, (y.text ?? (y.log ? power : text))(v)));
   }
   lines.append(s("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, class: "base" }));
   if (x.name) names.append(s("text", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, x.name));
@@ -318,36 +326,37 @@ export function line(points) {
 }
 
 /**
- * Draw histograms of one or more series over one axis, with the density that theory expects.
+ * Draw histograms of one or more series over one axis, with the density that theory expects. Each series has `bins`
+ * bins of its own over what is seen of it, so that a narrow one keeps its shape beside a wide one.
  * @param {{name: string, color: string, style?: "filled"|"dashed"|"dotted", n: number, theory?: any}[]} series
- *   each with lo, hi and fine; the first sits in front when filled
+ *   each with lo, hi and fine; the first is drawn last, in front
  */
 export function histogram(svg, { width, height, series, lo, hi, bins, log = false, name, xName = "", ...rest }) {
   if (!(hi > lo)) [lo, hi] = [lo - 0.5, lo + 0.5];
-  const step = (hi - lo) / bins;
-  const drawn = series.map((one) => {
-    const counts = rebin(one, lo, hi, bins);
-    return { ...one, counts, point: !(one.hi > one.lo), high: Array.from(counts, (c) => c / ((one.n || 1) * step)) };
+  const columns = Array.from({ length: 321 }, (_, i) => lo + ((hi - lo) * i) / 320);
+  const drawn = series.filter((one) => one.n && one.hi >= lo && one.lo <= hi).map((one) => {
+    const a = Math.max(lo, one.lo), b = Math.min(hi, one.hi), step = (b - a) / bins;
+    return { ...one, a, step, high: step ? Array.from(rebin(one, a, b, bins), (c) => c / (one.n * step)) : null };
   });
-  const columns = Array.from({ length: 161 }, (_, i) => lo + ((hi - lo) * i) / 160);
-  const spread = drawn.filter((one) => !one.point);
-  const tops = spread.flatMap((one) => [...one.high, ...columns.map((x) => density(one.theory, x))]);
-  const top = Math.max(...tops, tops.length ? 0 : 1 / step) || 1;
-  const floor = log ? Math.min(top / 10, ...spread.map((one) => 0.5 / ((one.n || 1) * step))) : 0;
-  const y = log ? { lo: floor, hi: top * 1.5, log: true } : { lo: 0, hi: top * 1.06 };
+  const spread = drawn.filter((one) => one.high), least = Math.min(...spread.map((one) => 0.5 / (one.n * one.step)));
+  const expected = (one) => (one.theory?.law === "uniform"
+    ? [[lo, 0], [-one.theory.bound, 0], [-one.theory.bound, 1], [one.theory.bound, 1], [one.theory.bound, 0], [hi, 0]].map(
+      ([x, inside]) => [Math.min(hi, Math.max(lo, x)), inside * density(one.theory, 0)])
+    : columns.map((x) => [x, density(one.theory, x)]));
+  const top = Math.max(0, ...spread.flatMap((one) => [...one.high, ...expected(one).map((p) => p[1])])) || 1;
+  const floor = log && spread.length ? Math.min(top / 10, least) : 0;
+  const y = { lo: floor, hi: top * (floor ? 1.5 : 1.06), log: floor > 0, ticks: spread.length ? undefined : [] };
   const { X, Y, box, inner } = frame(svg, { width, height, x: { lo, hi, name: xName }, y, ...rest });
-  const up = (v) => Math.max(box.top, v > floor ? Y(v) : box.bottom);
-  for (const one of [...drawn].reverse()) {
-    const color = `var(--d2l-${one.color})`, filled = (one.style ?? "filled") === "filled";
-    let d = `M${X(lo).toFixed(1)} ${box.bottom}`;
-    one.high.forEach((v, k) => {
-      const high = one.point ? (v ? box.top : box.bottom) : up(v);
-      d += `V${high.toFixed(1)}H${X(lo + (k + 1) * step).toFixed(1)}`;
-    });
+  const up = (v) => (v > floor ? Math.max(box.top, Y(v)) : box.bottom);
+  for (const one of drawn.reverse()) {
+    const filled = (one.style ?? "filled") === "filled";
+    let d = `M${X(one.a).toFixed(2)} ${box.bottom}`;
+    if (one.high) one.high.forEach((v, k) => (d += `V${up(v).toFixed(1)}H${X(one.a + (k + 1) * one.step).toFixed(2)}`));
+    else d = `M${X(one.a) - 2} ${box.bottom}V${box.top}h4`; // all numbers are equal: a needle
     inner.append(s("path", { d: `${d}V${box.bottom}${filled ? "Z" : ""}`, class: filled ? "d2l-area" : "d2l-line",
-      style: `--c:${color}`, "stroke-dasharray": { dashed: "6 3", dotted: "2 3" }[one.style] }));
+      style: `--c:var(--d2l-${one.color})`, "stroke-dasharray": { dashed: "6 3", dotted: "2 3" }[one.style] }));
     if (one.theory && one.theory.law !== "point")
-      inner.append(s("path", { class: "d2l-theory", d: line(columns.map((x) => [X(x), up(density(one.theory, x))])) }));
+      inner.append(s("path", { class: "d2l-theory", d: line(expected(one).map(([x, v]) => [X(x), up(v)])) }));
   }
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", name);

@@ -90,7 +90,7 @@ class CompareInitializers(Widget):
             return f'<tr>{name}<td colspan="6">{escape(facts["error"])}</td></tr>'
         if not facts["n"]:
             return f'<tr>{name}<td colspan="6">no finite numbers</td></tr>'
-        spread = f"{facts['min']:.3g} … {facts['max']:.3g}"
+        spread = f"{facts['min']:.3g}\u00a0…\u00a0{facts['max']:.3g}"
         words = f"Histogram of {row['name']}: {spread}, mean {facts['mean']:.3g}, std {facts['std']:.3g}"
         last = variance(row["layers"][-1]) if row["layers"] else None
         end = "overflow" if last is None else f"{last:.3g}"

@@ -82,11 +82,11 @@ def through(one: Any, activation: str, seed: int, depth: int, width: int) -> lis
     try:
         with borrowed_streams(seed), onp.errstate(all="ignore"):
             x = onp.random.default_rng(seed).standard_normal((BATCH, width), onp.float32)
-            found = [bins(x, 128)]
+            found = [bins(x, 144)]
             for k in range(depth):
                 weight = init.fill(one, f"dense{k}_weight", (width, width), onp.float32)._data
                 x = f(x @ weight.T)
-                found.append(bins(x, 128))
+                found.append(bins(x, 144))
         return found
     except Exception:  # the row of the initializer tells why
         return []

@@ -1,4 +1,4 @@
-import { DASHES, MARKS, check, density, frame, fresh, h, histogram, line, mount, s, select, slider, text } from "../common.js";
+import { DASHES, MARKS, check, frame, fresh, h, histogram, line, mount, s, select, slider, text } from "../common.js";
 
 const COLORS = ["a", "b", "c", "d", "e", "f"];
 const FIXED = { tanh: [-1, 1], sigmoid: [0, 1] };
@@ -16,7 +16,7 @@ function law(theory) {
 
 function label(row, i) {
   return h("div", { class: "bench-name", style: `--c:var(--d2l-${COLORS[i]})` },
-    h("b", { "aria-hidden": "true" }, `${MARKS[i]} `), row.name);
+    h("b", { "aria-hidden": "true" }, MARKS[i]), h("span", {}, row.name));
 }
 
 function render({ model, el }) {
@@ -107,14 +107,14 @@ function render({ model, el }) {
     const hi = 10 ** Math.ceil(Math.log10(Math.max(1, ...seen) * 1.1));
     const count = Array.from({ length: net.depth + 1 }, (_, k) => k);
     const every = Math.ceil(net.depth / 12);
-    const { X, Y, box, inner } = frame(chart, { width: deepWidth, height: 240, left: 52, right: 14,
+    const { X, Y, box, inner } = frame(chart, { width: deepWidth, height: Math.min(360, Math.max(240, 63 * all.length)), left: 52, right: 14,
       x: { lo: 0, hi: net.depth, ticks: count.filter((k) => k % every === 0), name: "layer" }, y: { lo, hi, log: true } });
     inner.append(s("line", { x1: X(now), x2: X(now), y1: box.top, y2: box.bottom, stroke: "var(--d2l-fg)", "stroke-width": 1.5 }));
     curves.forEach((curve, i) => {
       const color = `--c:var(--d2l-${COLORS[i]})`;
-      const points = curve.map((v, k) => [X(k), v > 0 ? Y(Math.max(v, lo)) : NaN]);
+      const points = curve.map((v, k) => [X(k), v > 0 ? Y(Math.max(v, lo)) : v === 0 ? box.bottom : box.top]);
       inner.append(s("path", { class: "d2l-line", style: color, d: line(points), "stroke-dasharray": DASHES[i] }));
-      points.forEach(([x, y]) => Number.isFinite(y) && inner.append(s("text", { x, y: y + 4, "text-anchor": "middle",
+      points.forEach(([x, y]) => inner.append(s("text", { x, y, "text-anchor": "middle", "dominant-baseline": "central",
         style: `fill:var(--d2l-${COLORS[i]});font-size:10px` }, MARKS[i])));
     });
     const end = all.map((row, i) => `${row.name} ${told(curves[i].at(-1))}`).join(", ");
@@ -145,9 +145,9 @@ function render({ model, el }) {
     const { asked, fans, net } = get("results");
     title.textContent = `Weights of shape (${asked.shape.join(", ")})`;
     hint.replaceChildren(fans ? `fan-in ${fans[0].toLocaleString("en-US")} · fan-out ${fans[1].toLocaleString("en-US")} · ` : "no fans: a vector · ",
-      "filled: drawn, ", keyLine(), " dashed: density by theory");
+      "filled: drawn, ", keyLine(), " dashed: expected by theory; height is density");
     deepTitle.textContent = `${net.depth} layers of ${net.width} units: variance of the activations`;
-    deepHint.textContent = "Input of variance 1. A line that falls dies out, one that rises blows up.";
+    deepHint.textContent = "Input of variance 1. A line that falls dies out, at the bottom all are equal; one that rises blows up.";
     shape.value = get("shape").join(", ");
     seed.value = get("seed");
     activation.control.value = get("activation");

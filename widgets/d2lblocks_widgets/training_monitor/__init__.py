@@ -1,0 +1,233 @@
+"""The training monitor: loss, parameters and gradients of a run, while it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Any
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import traitlets as t
+from IPython.display import publish_display_data
+
+from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.gluon import Block, Parameter, ParameterDict, Trainer
+from d2lblocks.gluon.watch import on_change
+from d2lblocks_widgets._picture import curve_img
+from d2lblocks_widgets._widget import Widget
+from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, number
+
+SHOWN = 8  # so many parameters fit on a page
+SHARE = 40  # after a push that took t seconds the next waits for at least SHARE * t: under 3 % of a run
+
+
+class TrainingMonitor(Widget):
+    """A run live: `record(loss=l)` adds numbers, every step of the trainer counts; a push at most every `every` s."""
+
+    step = t.Int(0).tag(sync=True)
+    running = t.Bool(True).tag(sync=True)
+    rate = t.Float(0.0).tag(sync=True)  # steps per second
+    curves = t.Dict().tag(sync=True)  # {name: {rows: float32 (step, mean, least, greatest), bad: step or None}}
+    histograms = t.Dict().tag(sync=True)  # {steps, bins, names, more, values: [...], gradients: [...]}
+    selected_parameter = t.Unicode("").tag(sync=True)
+    column = t.Int(-1).tag(sync=True)  # which of histograms.steps is shown, -1 for the newest
+    log_scale = t.Bool(False).tag(sync=True)
+
+    def __init__(self, parameters: list[Parameter], every: float, more: int):
+        self._parameters, self._every, self._more = parameters, every, more
+        names = [p.name for p in parameters]
+        self._values, self._gradients = Histograms(names), Histograms(names)
+        self._curves: dict[str, Curve] = {}
+        self._display_id, self._shown, self._counts_steps = uuid4().hex, False, True
+        self._steps, self._done = 0, False
+        self._started = self._next = time.perf_counter()
+        self._endings: list[Callable] = []
+        self._unsent = False
+        super().__init__(selected_parameter=names[0] if names else "")
+        self._push()
+
+    def __repr__(self) -> str:
+        told = "".join(f", {name} {curve.last:.4g}" for name, curve in self._curves.items())
+        return f"watch: step {self._steps:,}{told}"
+
+    # ------------------------------------------------------------------------------------------------ what happens
+
+    def record(self, **values: Any) -> None:
+        """Add numbers at this step: `record(loss=l, accuracy=a)`. An array counts as its mean.
+
+        Without a trainer to listen to, each call is a step.
+        """
+        if self._counts_steps:
+            self._steps += 1
+        for name, value in values.items():
+            curve = self._curves.get(name)
+            if curve is None:
+                curve = self._curves[name] = Curve()
+            curve.add((self._steps, number(name, value)))
+        self._unsent = True
+        if time.perf_counter() >= self._next:
+            self._push()
+
+    def _stepped(self, trainer: Any = None, what: str = "step") -> None:
+        self._steps += 1
+        self._unsent = True
+        if time.perf_counter() >= self._next:
+            self._push()
+
+    def _lost(self, block: Any, inputs: Any, out: Any) -> None:
+        """Take the loss block's output, as its forward hook."""
+        self.record(loss=out)
+
+    def _push(self) -> None:
+        """Send everything; the next time comes late enough not to slow the run."""
+        start = time.perf_counter()
+        ready = [p.state == "ready" for p in self._parameters]
+        if self._steps or any(ready):
+            pairs = list(zip(self._parameters, ready, strict=True))
+            self._values.add(self._steps, [p.data()._data if ok else None for p, ok in pairs])
+            self._gradients.add(
+                self._steps,
+                [p.grad()._data if ok and p.grad_req != "null" and self._steps else None for p, ok in pairs],
+            )
+        for curve in self._curves.values():
+            curve.settle()
+        with self.hold_sync():
+            self.step, self.running = self._steps, not self._done
+            self.rate = round(self._steps / max(start - self._started, 1e-9), 1) if self._steps else 0.0
+            self.curves = {name: curve.sent() for name, curve in self._curves.items()}
+            self.histograms = {
+                "steps": self._values.steps[:], "bins": BINS, "names": self._values.names, "more": self._more,
+                "values": self._values.sent(), "gradients": self._gradients.sent(),
+            }  # fmt: skip
+        self._unsent = False
+        end = time.perf_counter()
+        self._next = end + max(self._every, SHARE * (end - start))
+
+    def _cell_ended(self, *_: Any) -> None:
+        """Show the last state, also to readers of the saved notebook."""
+        if self._unsent:
+            self._push()
+            self._publish(update=True)
+
+    def stop(self) -> None:
+        """Watch no more; what was seen stays."""
+        if self._done:
+            return
+        self._done = True
+        for end in self._endings:
+            end()
+        self._push()
+        self._publish(update=True)
+
+    # ------------------------------------------------------------------------------------------------ being shown
+
+    def __enter__(self) -> TrainingMonitor:
+        if not self._shown:
+            self._ipython_display_()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.stop()
+
+    def _ipython_display_(self) -> None:
+        self._shown = True
+        self._publish(update=False)
+
+    def _publish(self, update: bool) -> None:
+        """Display, or put the present state into the place where it was displayed before."""
+        bundle = self._repr_mimebundle_()
+        if self._shown and bundle is not None and _shell() is not None:
+            publish_display_data(*bundle, transient={"display_id": self._display_id}, update=update)
+
+    def losses(self, name: str = "loss") -> list[tuple[int, float]]:
+        """Return [(step, value), ...] of a curve; of long runs, means of equal stretches."""
+        return [(row[0], row[1]) for row in self._curves[name].rows()]
+
+    def fallback(self) -> str:
+        head = f"<p>{self._steps:,} steps</p>"
+        for name, curve in self._curves.items():
+            rows = curve.rows()
+            ys = [row[1] for row in rows]
+            words = f"{name}: {ys[0]:.4g} at first, {curve.last:.4g} at step {rows[-1][0]:,}"
+            bad = "" if curve.first_bad is None else f"; not finite from step {curve.first_bad:,} on"
+            head += f"<p>{curve_img(ys, words)}<br>{escape(words + bad)}</p>"
+        cells = "".join(
+            f'<tr><th scope="row"><code>{escape(p.name)}</code></th><td>{_spread(p, p.data)}</td>'
+            f"<td>{_spread(p, p.grad) if p.grad_req != 'null' else 'none'}</td></tr>"
+            for p in self._parameters
+        )
+        more = f"<p>and {self._more:,} more parameters</p>" if self._more else ""
+        columns = "".join(f'<th scope="col">{h}</th>' for h in ("parameter", "values", "gradient"))
+        return f"{head}<table><thead><tr>{columns}</tr></thead><tbody>{cells}</tbody></table>{more}"
+
+
+def _spread(p: Parameter, get: Callable) -> str:
+    if p.state != "ready":
+        return p.state
+    raw = get()._data
+    return f"{raw.min():.3g}\u00a0…\u00a0{raw.max():.3g}, std\u00a0{raw.std():.3g}" if raw.size else "empty"
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+_watched: WeakKeyDictionary[Any, TrainingMonitor] = WeakKeyDictionary()
+
+
+def watch(what: Any, loss: Any = None, select: str | None = None, every: float = 0.1) -> TrainingMonitor:
+    """Show a run live: loss curve, histograms of parameters and gradients over steps.
+
+    `watch(trainer, loss)` needs no change in the loop: it hears the trainer's steps and the loss block's results.
+    `with watch(trainer, loss): train(...)` also ends it. Or add numbers by hand: `w = watch(net)`, in the loop
+    `w.record(loss=l, accuracy=a)`. Nobody is slowed: what is drawn is sent at most ten times a second, and less often
+    where that takes long.
+
+    Args:
+        what: a Trainer, a net, or its parameters.
+        loss: the loss block, such as gluon.loss.L2Loss(), whose results make the curve.
+        select: show only parameters whose name matches, as in net.collect_params('.*weight').
+        every: seconds between two pushes, at least.
+    """
+    if isinstance(what, Trainer):
+        found = list(what._params)
+    elif isinstance(what, Block):
+        found = list(what.collect_params().values())
+    elif isinstance(what, ParameterDict):
+        found = list(what.values())
+    else:
+        raise ArrayTypeError(f"watch takes a Trainer, a net or its parameters, got {type(what).__name__}.")
+    if loss is not None and not isinstance(loss, Block):
+        raise ArrayTypeError(
+            f"watch: loss must be a loss block such as gluon.loss.L2Loss(), got {type(loss).__name__}; "
+            "numbers are added by w.record(loss=...)."
+        )
+    if not isinstance(every, int | float) or not every >= 0.05:
+        raise ArgumentError(f"watch: every must be at least 0.05 seconds, got {every!r}.")
+    if select is not None:
+        chosen = ParameterDict()
+        chosen.update({p.name: p for p in found})
+        found = list(chosen.select(select).values())
+    monitor = TrainingMonitor(found[:SHOWN], every, max(0, len(found) - SHOWN))
+    _listen(monitor, what, loss)
+    return monitor
+
+
+def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
+    """Connect the monitor; one that watched the same before stops, as when a cell is run again."""
+    if what in _watched:
+        _watched[what].stop()
+    _watched[what] = monitor
+    if isinstance(what, Trainer):
+        monitor._counts_steps = False
+        monitor._endings.append(on_change(what, monitor._stepped).detach)
+    if loss is not None:
+        monitor._endings.append(loss.register_forward_hook(monitor._lost).detach)
+    shell = _shell()
+    if shell is not None:
+        shell.events.register("post_run_cell", monitor._cell_ended)
+        monitor._endings.append(lambda: shell.events.unregister("post_run_cell", monitor._cell_ended))

@@ -1,0 +1,122 @@
+"""What a training run leaves behind: curves and histograms over steps, of bounded size however long it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.errors import ArrayTypeError
+from d2lblocks.np.ndarray import ndarray
+
+STRETCHES = 400  # a curve is kept as at most so many stretches
+COLUMNS = 60  # histograms are kept at so many steps at most
+BINS = 24
+EXACT = 1 << 15  # of larger arrays every k-th number is counted
+
+
+def number(name: str, value: Any) -> float:
+    """Return the value as a float; of an array of losses, one per example, the mean."""
+    if isinstance(value, float | int):
+        return float(value)
+    raw = value._data if isinstance(value, ndarray) else onp.asarray(value)
+    if raw.dtype.kind not in "fiub" or not raw.size:
+        raise ArrayTypeError(f"record({name}=...): expected a number or an array of numbers, got {value!r:.80}.")
+    return float(onp.add.reduce(raw, None)) / raw.size
+
+
+class Curve:
+    """Numbers by step as stretches of equal length, each with the mean, the least and the greatest of its numbers."""
+
+    def __init__(self) -> None:
+        self._new: list[tuple[int, float]] = []
+        self._stretches: list[list] = []  # [last step, how many, sum, least, greatest]
+        self._length = 1
+        self.first_bad: int | None = None  # the step of the first infinity or NaN
+        self.last = float("nan")
+        self.add = self._new.append  # add((step, value)): on the way of every step, so nothing more
+
+    def settle(self) -> None:
+        """Sort what was added into the stretches."""
+        stretches = self._stretches
+        for step, value in self._new:
+            if self.first_bad is None and not -1e308 < value < 1e308:
+                self.first_bad = step
+            if not stretches or stretches[-1][1] >= self._length:
+                stretches.append([step, 0, 0.0, value, value])
+            end = stretches[-1]
+            end[0], end[1], end[2] = step, end[1] + 1, end[2] + value
+            end[3], end[4] = min(end[3], value), max(end[4], value)
+            if len(stretches) > STRETCHES:
+                self._halve()
+                stretches = self._stretches
+            self.last = value
+        self._new.clear()
+
+    def _halve(self) -> None:
+        pairs = zip(self._stretches[::2], [*self._stretches[1::2], None], strict=False)
+        self._stretches = [
+            a if b is None else [b[0], a[1] + b[1], a[2] + b[2], min(a[3], b[3]), max(a[4], b[4])] for a, b in pairs
+        ]
+        self._length *= 2
+
+    def rows(self) -> list[tuple[int, float, float, float]]:
+        """Return (last step, mean, least, greatest) of each stretch."""
+        self.settle()
+        return [(step, total / n, least, greatest) for step, n, total, least, greatest in self._stretches]
+
+    def sent(self) -> dict:
+        """Return the rows as a browser wants them: bytes of float32."""
+        return {"rows": onp.asarray(self.rows(), "<f4").tobytes(), "bad": self.first_bad}
+
+
+def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray]:
+    """Return (least, greatest, counts in BINS equal bins between them); NaN if no number is finite."""
+    flat = raw.ravel("K")
+    if flat.size and not (onp.isfinite(flat.min()) and onp.isfinite(flat.max())):
+        flat = flat[onp.isfinite(flat)]
+    if not flat.size:
+        return float("nan"), float("nan"), onp.zeros(BINS, "<u2")
+    lo, hi = float(flat.min()), float(flat.max())
+    if flat.size > EXACT:
+        flat = flat[:: -(-flat.size // EXACT)]
+    if hi > lo:
+        place = onp.minimum((flat - lo) * (BINS / (hi - lo)), BINS - 1).astype(onp.intp)
+        counts = onp.bincount(place, minlength=BINS)
+    else:
+        counts = onp.bincount([0], [flat.size], BINS)
+    return lo, hi, (counts * min(1, 65535 / flat.size)).astype("<u2")
+
+
+class Histograms:
+    """Histograms of several arrays over steps. When they get too many, every second one goes."""
+
+    def __init__(self, names: list[str]):
+        self.names = names
+        self.steps: list[int] = []
+        self._columns: list[list] = []  # per step, per name: (least, greatest, counts)
+        self._taken, self._stride = 0, 1
+
+    def add(self, step: int, arrays: list) -> None:
+        """Take the histograms of `arrays` (None for one that is not there yet) at this step."""
+        empty = onp.zeros(0)
+        taken = [column(empty if a is None else a) for a in arrays]
+        provisional = bool(self._columns) and (self._taken - 1) % self._stride != 0
+        if provisional or (self.steps and self.steps[-1] == step):
+            self.steps[-1], self._columns[-1] = step, taken
+        else:
+            self.steps.append(step)
+            self._columns.append(taken)
+        self._taken += 1
+        if len(self.steps) > COLUMNS:
+            self.steps, self._columns = self.steps[::2], self._columns[::2]
+            self._stride, self._taken = self._stride * 2, 1
+
+    def sent(self) -> list[dict]:
+        """Return one dict of bytes per name: lo, hi (float32 per step), counts (uint16, BINS per step)."""
+        return [
+            {"lo": onp.array([c[i][0] for c in self._columns], "<f4").tobytes(),
+             "hi": onp.array([c[i][1] for c in self._columns], "<f4").tobytes(),
+             "counts": b"".join(c[i][2].tobytes() for c in self._columns)}
+            for i in range(len(self.names))
+        ]  # fmt: skip

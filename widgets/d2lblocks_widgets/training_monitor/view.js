@@ -1,0 +1,142 @@
+import { check, frame, h, histogram, line, mount, numbers, s, slider, text } from "../common.js";
+
+const SHARES = [0.07, 0.31, 0.5, 0.69, 0.93];
+
+/** Values below which the given shares of a histogram lie: bands of a fan. */
+function quantiles(lo, hi, counts) {
+  const total = counts.reduce((a, b) => a + b, 0), width = (hi - lo) / counts.length;
+  const out = [];
+  let seen = 0, k = 0;
+  for (const share of SHARES) {
+    while (k < counts.length - 1 && seen + counts[k] < share * total) seen += counts[k++];
+    out.push(lo + (k + (counts[k] ? (share * total - seen) / counts[k] : 0)) * width);
+  }
+  return [lo, ...out, hi];
+}
+
+/** Bytes of one parameter as [{lo, hi, counts}, ...] by step. */
+function columns(sent, bins) {
+  const lo = numbers(sent.lo, Float32Array), hi = numbers(sent.hi, Float32Array), all = numbers(sent.counts, Uint16Array);
+  return Array.from(lo, (_, i) => ({ lo: lo[i], hi: hi[i], counts: all.slice(i * bins, (i + 1) * bins) }));
+}
+
+function render({ model, el }) {
+  const view = mount({ model, el }, "Training run");
+  const get = (key) => model.get(key);
+  const title = h("h3", { class: "d2l-title" });
+  const log = check("log scale", { checked: get("log_scale"), onchange: (v) => view.set({ log_scale: v }) });
+  const curves = h("div", { class: "run-curves" });
+  const rowsTitle = h("h3", { class: "d2l-title run-title" }, "Parameters and gradients");
+  const hint = h("p", { class: "d2l-hint" });
+  const rows = h("div", { role: "group", "aria-label": "Parameters" });
+  const when = slider("step", { min: 0, max: 0, value: 0, show: (k) => String(get("histograms").steps[k] ?? "–"),
+    oninput: (k) => view.set({ column: k === get("histograms").steps.length - 1 ? -1 : k }) });
+  const pair = h("div", { class: "run-pair" });
+  view.root.append(title, h("div", { class: "d2l-bar" }, log), curves, rowsTitle, hint, rows,
+    h("div", { class: "d2l-bar" }, when), pair);
+
+  let width = 0;
+  const column = () => {
+    const last = get("histograms").steps.length - 1;
+    return get("column") < 0 ? last : Math.min(get("column"), last);
+  };
+
+  function drawCurves() {
+    const all = Object.entries(get("curves"));
+    if (!all.length) return curves.replaceChildren(h("p", { class: "d2l-hint" }, "Nothing recorded yet."));
+    curves.replaceChildren(...all.map(([name, { rows: sent, bad }], i) => {
+      const flat = numbers(sent, Float32Array), points = [];
+      for (let k = 0; k < flat.length; k += 4) points.push(flat.subarray(k, k + 4));
+      const svg = s("svg", { role: "img" }), room = Math.max(160, all.length > 1 && width > 700 ? (width - 16) / 2 : width);
+      const logged = get("log_scale") && points.some((p) => p[1] > 0);
+      const seen = points.flatMap((p) => [p[2], p[3]]).filter((v) => Number.isFinite(v) && (!logged || v > 0));
+      let lo = Math.min(...seen), hi = Math.max(...seen);
+      if (!seen.length) [lo, hi] = [0, 1];
+      else if (logged) [lo, hi] = [lo / 1.1, hi * 1.1];
+      else [lo, hi] = [Math.min(0, lo), hi > Math.min(0, lo) ? hi + (hi - Math.min(0, lo)) * 0.04 : hi + 1];
+      const first = points[0][0], end = points.at(-1)[0];
+      const { X, Y, box, inner } = frame(svg, { width: room, height: 170, x: { lo: Math.min(first, end - 1), hi: end, name: "step" },
+        y: { lo, hi, log: logged } });
+      const y = (v) => (logged && !(v > 0) ? NaN : Math.max(box.top, Math.min(box.bottom, Y(v))));
+      const low = points.map((p) => [X(p[0]), y(p[2])]), high = points.map((p) => [X(p[0]), y(p[3])]);
+      const color = `--c:var(--d2l-${"abcdef"[i % 6]})`;
+      if (![...low, ...high].some((p) => Number.isNaN(p[1])))
+        inner.append(s("path", { class: "run-band", style: color, d: `${line(low)}${line(high.reverse()).replace("M", "L")}Z` }));
+      inner.append(s("path", { class: "d2l-line", style: color, d: line(points.map((p) => [X(p[0]), y(p[1])])) }));
+      const now = points.at(-1)[1];
+      svg.setAttribute("aria-label", `${name} by step: ${text(points[0][1])} at step ${text(first)}, ${text(now)} at step ${text(end)}`);
+      return h("div", {}, h("h4", {}, `${name} ${text(now)}`,
+        bad != null && h("span", { class: "run-bad" }, ` not finite from step ${bad.toLocaleString("en-US")} on`)), svg);
+    }));
+  }
+
+  function fan(found, name, color, room) {
+    const { steps } = get("histograms"), svg = s("svg", { role: "img" });
+    const good = found.map((c, i) => [steps[i], c]).filter(([, c]) => Number.isFinite(c.lo));
+    svg.setAttribute("aria-label", good.length ? `${name}: from ${text(good[0][1].lo)} … ${text(good[0][1].hi)} at step ${good[0][0]} to ${
+      text(good.at(-1)[1].lo)} … ${text(good.at(-1)[1].hi)} at step ${good.at(-1)[0]}` : `${name}: none yet`);
+    if (!good.length) return h("p", { class: "d2l-hint" }, "none yet");
+    let lo = Math.min(...good.map(([, c]) => c.lo)), hi = Math.max(...good.map(([, c]) => c.hi));
+    if (!(hi > lo)) [lo, hi] = [lo - 0.5, hi + 0.5];
+    const { X, Y, box, inner } = frame(svg, { width: room, height: 66, left: 52, right: 6, top: 5, bottom: 5,
+      x: { lo: steps[0], hi: Math.max(steps.at(-1), steps[0] + 1), ticks: [] }, y: { lo, hi } });
+    const bands = good.map(([step, c]) => [X(step), quantiles(c.lo, c.hi, c.counts).map(Y)]);
+    for (const [a, b] of [[0, 6], [1, 5], [2, 4]])
+      inner.append(s("path", { class: "run-band", style: `--c:var(--d2l-${color})`,
+        d: `${line(bands.map(([x, q]) => [x, q[a]]))}${line(bands.map(([x, q]) => [x, q[b]]).reverse()).replace("M", "L")}Z` }));
+    inner.append(s("path", { class: "d2l-line", style: `--c:var(--d2l-${color});stroke-width:1.5`, d: line(bands.map(([x, q]) => [x, q[3]])) }));
+    const at = X(steps[column()]);
+    inner.append(s("line", { x1: at, x2: at, y1: box.top, y2: box.bottom, stroke: "var(--d2l-fg)" }));
+    return svg;
+  }
+
+  function drawRows() {
+    const { names, values, gradients, steps, bins, more } = get("histograms");
+    hint.textContent = `${more ? `The first ${names.length}; ${more.toLocaleString("en-US")} more are not shown, choose by select=. ` : ""
+      }Line: median. Bands: 38 %, 86 % and all of the numbers.`;
+    rowsTitle.hidden = hint.hidden = !names.length;
+    when.hidden = pair.hidden = !names.length || !steps.length;
+    const room = width < 560 ? width : (width - Math.min(170, Math.max(120, width * 0.2)) - 24) / 2;
+    const chosen = get("selected_parameter");
+    rows.replaceChildren(h("div", { class: "run-row run-head", hidden: !names.length || width < 560 }, h("span"), h("span", {}, "values"), h("span", {}, "gradients")),
+      ...names.map((name, i) => h("div", { class: "run-row" },
+        h("button", { type: "button", class: "d2l-button", "aria-pressed": String(name === chosen), "data-name": name,
+          onclick: () => view.set({ selected_parameter: name }) }, name),
+        fan(columns(values[i], bins), `Values of ${name}`, "a", room),
+        fan(columns(gradients[i], bins), `Gradients of ${name}`, "b", room))));
+    if (!steps.length) return;
+    when.control.max = steps.length - 1;
+    when.show(column());
+    const i = Math.max(0, names.indexOf(chosen)), half = width < 560 ? width : (width - 16) / 2;
+    pair.replaceChildren(...[["values", values, "a"], ["gradients", gradients, "b"]].map(([what, sent, color]) => {
+      const found = columns(sent[i], bins)[column()], svg = s("svg", {});
+      if (!Number.isFinite(found?.lo)) return h("div", {}, h("h4", {}, `${names[i]}: ${what}`), h("p", { class: "d2l-hint" }, "none yet"));
+      const fine = Uint32Array.from(found.counts), n = fine.reduce((a, b) => a + b, 0);
+      const reach = (found.hi - found.lo) * 0.02 || 0.5;
+      histogram(svg, { width: half, height: 130, bottom: 22, series: [{ ...found, fine, n, color }], lo: found.lo - reach,
+        hi: found.hi + reach, bins: bins, log: get("log_scale"),
+        name: `${what} of ${names[i]} at step ${steps[column()]}: from ${text(found.lo)} to ${text(found.hi)}` });
+      return h("div", {}, h("h4", {}, `${names[i]}: ${what} at step ${steps[column()].toLocaleString("en-US")}`), svg);
+    }));
+  }
+
+  function update() {
+    const focused = view.root.contains(document.activeElement) ? document.activeElement.dataset.name : null;
+    const state = get("running") ? (get("step") ? `${text(get("rate"))} steps/s` : "waiting for the first step") : "ended";
+    title.textContent = `Step ${get("step").toLocaleString("en-US")} · ${state}`;
+    if (!width) return;
+    drawCurves();
+    drawRows();
+    if (focused) rows.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
+  }
+  let due = 0;
+  const soon = () => (due ||= requestAnimationFrame(() => ((due = 0), update())));
+  view.sized(curves, (now) => ((width = now), soon()));
+  for (const key of ["step", "running", "curves", "histograms", "selected_parameter", "column"]) view.on(`change:${key}`, soon);
+  view.on("change:log_scale", () => ((log.control.checked = get("log_scale")), soon()));
+  view.on("change:running", () => get("running") || view.say(`The run ended at step ${get("step")}.`));
+  update();
+  return () => (cancelAnimationFrame(due), view.dispose());
+}
+
+export default { render };

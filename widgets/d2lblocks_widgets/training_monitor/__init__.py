@@ -21,7 +21,7 @@ from d2lblocks_widgets._widget import Widget
 from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, number
 
 SHOWN = 8  # so many parameters fit on a page
-SHARE = 40  # after a push that took t seconds the next waits for at least SHARE * t: under 3 % of a run
+SHARE = 80  # after a push that took t seconds the next waits for at least SHARE * t: little more than 1 % of a run
 
 
 class TrainingMonitor(Widget):
@@ -45,7 +45,6 @@ class TrainingMonitor(Widget):
         self._steps, self._done = 0, False
         self._started = self._next = time.perf_counter()
         self._endings: list[Callable] = []
-        self._unsent = False
         super().__init__(selected_parameter=names[0] if names else "")
         self._push()
 
@@ -63,35 +62,35 @@ class TrainingMonitor(Widget):
         if self._counts_steps:
             self._steps += 1
         for name, value in values.items():
-            curve = self._curves.get(name)
-            if curve is None:
-                curve = self._curves[name] = Curve()
-            curve.add((self._steps, number(name, value)))
-        self._unsent = True
+            self._curve(name).add((self._steps, number(name, value)))
         if time.perf_counter() >= self._next:
             self._push()
 
-    def _stepped(self, trainer: Any = None, what: str = "step") -> None:
+    def _curve(self, name: str) -> Curve:
+        found = self._curves.get(name)
+        if found is None:
+            found = self._curves[name] = Curve()
+        return found
+
+    # These two are on the way of every step of a run, whose steps may take a tenth of a millisecond.
+
+    def _stepped(self, trainer: Any, what: str) -> None:
         self._steps += 1
-        self._unsent = True
         if time.perf_counter() >= self._next:
             self._push()
 
     def _lost(self, block: Any, inputs: Any, out: Any) -> None:
-        """Take the loss block's output, as its forward hook."""
-        self.record(loss=out)
+        if self._counts_steps:
+            self.record(loss=out)
+        else:
+            self._curve("loss").add((self._steps, number("loss", out)))
 
     def _push(self) -> None:
         """Send everything; the next time comes late enough not to slow the run."""
         start = time.perf_counter()
-        ready = [p.state == "ready" for p in self._parameters]
-        if self._steps or any(ready):
-            pairs = list(zip(self._parameters, ready, strict=True))
-            self._values.add(self._steps, [p.data()._data if ok else None for p, ok in pairs])
-            self._gradients.add(
-                self._steps,
-                [p.grad()._data if ok and p.grad_req != "null" and self._steps else None for p, ok in pairs],
-            )
+        if self._steps or any(p.state == "ready" for p in self._parameters):
+            self._values.add(self._steps, [p.data()._data if p.state == "ready" else None for p in self._parameters])
+            self._gradients.add(self._steps, [_gradient(p) if self._steps else None for p in self._parameters])
         for curve in self._curves.values():
             curve.settle()
         with self.hold_sync():
@@ -102,13 +101,12 @@ class TrainingMonitor(Widget):
                 "steps": self._values.steps[:], "bins": BINS, "names": self._values.names, "more": self._more,
                 "values": self._values.sent(), "gradients": self._gradients.sent(),
             }  # fmt: skip
-        self._unsent = False
         end = time.perf_counter()
         self._next = end + max(self._every, SHARE * (end - start))
 
     def _cell_ended(self, *_: Any) -> None:
         """Show the last state, also to readers of the saved notebook."""
-        if self._unsent:
+        if self._steps != self.step or any(curve.unsettled for curve in self._curves.values()):
             self._push()
             self._publish(update=True)
 
@@ -155,8 +153,8 @@ class TrainingMonitor(Widget):
             bad = "" if curve.first_bad is None else f"; not finite from step {curve.first_bad:,} on"
             head += f"<p>{curve_img(ys, words)}<br>{escape(words + bad)}</p>"
         cells = "".join(
-            f'<tr><th scope="row"><code>{escape(p.name)}</code></th><td>{_spread(p, p.data)}</td>'
-            f"<td>{_spread(p, p.grad) if p.grad_req != 'null' else 'none'}</td></tr>"
+            f'<tr><th scope="row"><code>{escape(p.name)}</code></th>'
+            f"<td>{_spread(p.data()._data) if p.state == 'ready' else p.state}</td><td>{_spread(_gradient(p))}</td></tr>"
             for p in self._parameters
         )
         more = f"<p>and {self._more:,} more parameters</p>" if self._more else ""
@@ -164,11 +162,15 @@ class TrainingMonitor(Widget):
         return f"{head}<table><thead><tr>{columns}</tr></thead><tbody>{cells}</tbody></table>{more}"
 
 
-def _spread(p: Parameter, get: Callable) -> str:
-    if p.state != "ready":
-        return p.state
-    raw = get()._data
-    return f"{raw.min():.3g}\u00a0…\u00a0{raw.max():.3g}, std\u00a0{raw.std():.3g}" if raw.size else "empty"
+def _gradient(p: Parameter) -> Any:
+    """Return the gradient's buffer, None without one. `p.grad()` hands it out for good, and backward() then has to copy."""
+    return p.data()._node.grad if p.state == "ready" and p.grad_req != "null" else None  # type: ignore[union-attr]
+
+
+def _spread(raw: Any) -> str:
+    if raw is None or not raw.size:
+        return "none"
+    return f"{raw.min():.3g}\u00a0…\u00a0{raw.max():.3g}, std\u00a0{raw.std():.3g}"
 
 
 def _shell() -> Any:

@@ -17,9 +17,11 @@ EXACT = 1 << 15  # of larger arrays every k-th number is counted
 
 def number(name: str, value: Any) -> float:
     """Return the value as a float; of an array of losses, one per example, the mean."""
-    if isinstance(value, float | int):
+    if type(value) is ndarray:
+        value = value._data
+    elif isinstance(value, float | int):
         return float(value)
-    raw = value._data if isinstance(value, ndarray) else onp.asarray(value)
+    raw = onp.asarray(value)
     if raw.dtype.kind not in "fiub" or not raw.size:
         raise ArrayTypeError(f"record({name}=...): expected a number or an array of numbers, got {value!r:.80}.")
     return float(onp.add.reduce(raw, None)) / raw.size
@@ -36,22 +38,30 @@ class Curve:
         self.last = float("nan")
         self.add = self._new.append  # add((step, value)): on the way of every step, so nothing more
 
+    @property
+    def unsettled(self) -> bool:
+        """Is there anything new since settle()?"""
+        return bool(self._new)
+
     def settle(self) -> None:
         """Sort what was added into the stretches."""
-        stretches = self._stretches
-        for step, value in self._new:
-            if self.first_bad is None and not -1e308 < value < 1e308:
-                self.first_bad = step
-            if not stretches or stretches[-1][1] >= self._length:
-                stretches.append([step, 0, 0.0, value, value])
-            end = stretches[-1]
-            end[0], end[1], end[2] = step, end[1] + 1, end[2] + value
-            end[3], end[4] = min(end[3], value), max(end[4], value)
-            if len(stretches) > STRETCHES:
-                self._halve()
-                stretches = self._stretches
-            self.last = value
+        new = onp.array(self._new, onp.float64).reshape(-1, 2)
         self._new.clear()
+        while len(new):
+            if not self._stretches or self._stretches[-1][1] >= self._length:
+                self._stretches.append([0, 0, 0.0, onp.inf, -onp.inf])
+            end = self._stretches[-1]
+            here, new = new[: self._length - end[1]], new[self._length - end[1] :]
+            steps, values = here.T
+            end[:] = [
+                int(steps[-1]), end[1] + len(values), end[2] + float(values.sum()),
+                min(end[3], float(values.min())), max(end[4], float(values.max())),
+            ]  # fmt: skip
+            if self.first_bad is None and not onp.isfinite(values).all():
+                self.first_bad = int(steps[~onp.isfinite(values)][0])
+            self.last = float(values[-1])
+            if len(self._stretches) > STRETCHES:
+                self._halve()
 
     def _halve(self) -> None:
         pairs = zip(self._stretches[::2], [*self._stretches[1::2], None], strict=False)

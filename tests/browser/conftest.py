@@ -87,3 +87,10 @@ def notebook(request, lab):
             book.close()
     lab.theme(dark=False)
     lab.watched.check()
+
+
+@pytest.fixture
+def shot(request):
+    """Keep a picture of a locator in .pytest_cache/d/screenshots, to be looked at by people."""
+    folder = request.config.cache.mkdir("screenshots")
+    return lambda locator, name: locator.screenshot(path=folder / f"{name}.png")

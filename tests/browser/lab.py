@@ -35,14 +35,17 @@ async (path) => {
 """
 ASK = """
 async ({ path, code }) => {
-  const future = window.panels[path].sessionContext.session.kernel.requestExecute({ code, store_history: false });
-  let out = "";
-  future.onIOPub = ({ header, content }) => {
-    if (header.msg_type === "stream") out += content.text;
-    if (header.msg_type === "error") out += content.traceback.join("\\n");
-  };
-  await future.done;
-  return out;
+  const kernel = window.panels[path].sessionContext.session.kernel;
+  for (;;) {
+    const future = kernel.requestExecute({ code, store_history: false });
+    let out = "";
+    future.onIOPub = ({ header, content }) => {
+      if (header.msg_type === "stream") out += content.text;
+      if (header.msg_type === "error") out += content.traceback.join("\\n");
+    };
+    const reply = await future.done;
+    if (reply.content.status !== "aborted") return out;  // as what waits is when a cell before it fails
+  }
 }
 """
 CLOSE = """
@@ -133,7 +136,7 @@ class Lab:
         """Change the theme of the whole page."""
         name = "JupyterLab Dark" if dark else "JupyterLab Light"
         self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{'false' if dark else 'true'}']")
+        self.page.wait_for_function(f"document.body.dataset.jpThemeLight === '{'false' if dark else 'true'}'")
 
     def write(self, *cells, name=None):
         """Write a notebook of code cells; returns its path below the server's root."""

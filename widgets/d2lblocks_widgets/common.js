@@ -126,7 +126,7 @@ export function mount({ model, el }, name) {
     /** Say whether an answer of the kernel is awaited; a wait longer than 300 ms is shown. */
     waiting(on) {
       timers.forEach(clearTimeout);
-      timers = on ? [setTimeout(tell, 300, "busy"), setTimeout(tell, 3000, "silent")] : [];
+      timers = on && status.dataset.kind !== "gone" ? [setTimeout(tell, 300, "busy"), setTimeout(tell, 3000, "silent")] : [];
       root.toggleAttribute("data-waiting", on);
       if (!on && status.dataset.kind !== "gone") tell("");
     },
@@ -149,13 +149,12 @@ export function mount({ model, el }, name) {
     status.hidden = !kind;
     for (const control of root.querySelectorAll("[data-kernel]")) control.disabled = kind === "gone";
   }
-  const comm = () => setTimeout(() => {
-    const gone = el.closest(".jupyter-widgets-disconnected") !== null;
-    if (gone) timers.forEach(clearTimeout);
-    tell(gone ? "gone" : "");
-  });
-  view.on("comm_live_update", comm);
-  comm();
+  // A restarted kernel knows nothing of this model. Front ends tell it in one of two ways.
+  const lost = () => (timers.forEach(clearTimeout), tell("gone"));
+  const kernel = model.widget_manager?.kernel?.statusChanged;
+  const heard = (_, state) => /^(auto)?restarting$|^terminating$|^dead$/.test(state) && lost();
+  if (kernel) kernel.connect(heard), undo.push(() => kernel.disconnect(heard));
+  view.on("comm_live_update", () => setTimeout(() => el.closest(".jupyter-widgets-disconnected") && lost()));
   el.append(root);
   root.append(live, status);
   return view;

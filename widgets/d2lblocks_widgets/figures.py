@@ -69,9 +69,9 @@ def _row(axis: Any, facts: dict, law: dict | None, reach: float, bins: int, colo
         return
     fine = counts(facts)
     centres = facts["lo"] + (facts["hi"] - facts["lo"]) / len(fine) * (onp.arange(len(fine)) + 0.5)
-    axis.hist(
-        centres, bins, (-reach, reach), True, fine, histtype="stepfilled", facecolor=color + "44", edgecolor=color
-    )
+    axis.hist(centres, bins, range=(facts["lo"], facts["hi"]), density=True, weights=fine, histtype="stepfilled",
+              facecolor=color + "44", edgecolor=color)  # fmt: skip
+    axis.set_xlim(-1.05 * reach, 1.05 * reach)
     if law is not None and law["law"] != "point":
         x = onp.linspace(-reach, reach, 801)
         axis.plot(x, _density(law, x), "k--", linewidth=1.2)

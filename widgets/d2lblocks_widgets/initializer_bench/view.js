@@ -129,7 +129,7 @@ function render({ model, el }) {
       const facts = row.layers[now], value = told(curves[i][now]), svg = s("svg", {});
       if (facts?.n) {
         const far = Math.max(Math.abs(facts.lo), Math.abs(facts.hi)) || 1;
-        const [lo, hi] = (now && FIXED[get("activation")]) || [-far, far];
+        const [lo, hi] = (now && FIXED[get("activation")]) || [facts.lo < 0 ? -far : 0, far];
         histogram(svg, { width: Math.max(120, layersWidth() - 160), height: 54, left: 6, right: 18, top: 4, bottom: 18,
           series: [{ ...facts, color: COLORS[i] }], lo, hi, bins: Math.min(64, get("bins")), log: get("log_scale"),
           name: `Activations after layer ${now} under ${row.name}: from ${text(facts.lo)} to ${text(facts.hi)}, variance ${value}` });

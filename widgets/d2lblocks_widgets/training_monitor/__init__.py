@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class TrainingMonitor(Widget):
     running = t.Bool(True).tag(sync=True)
     rate = t.Float(0.0).tag(sync=True)  # steps per second
     curves = t.Dict().tag(sync=True)  # {name: {rows: float32 (step, mean, least, greatest), bad: step or None}}
-    histograms = t.Dict().tag(sync=True)  # {steps, bins, names, more, values: [...], gradients: [...]}
+    histograms = t.Dict().tag(sync=True)  # {steps, bins, names, more, values: bytes, gradients: bytes}
     selected_parameter = t.Unicode("").tag(sync=True)
     column = t.Int(-1).tag(sync=True)  # which of histograms.steps is shown, -1 for the newest
     log_scale = t.Bool(False).tag(sync=True)
@@ -59,10 +60,11 @@ class TrainingMonitor(Widget):
 
         Without a trainer to listen to, each call is a step.
         """
+        numbers = {name: number(name, value) for name, value in values.items()}
         if self._counts_steps:
             self._steps += 1
-        for name, value in values.items():
-            self._curve(name).add((self._steps, number(name, value)))
+        for name, value in numbers.items():
+            self._curve(name).add((self._steps, value))
         if time.perf_counter() >= self._next:
             self._push()
 
@@ -83,7 +85,8 @@ class TrainingMonitor(Widget):
         if self._counts_steps:
             self.record(loss=out)
         else:
-            self._curve("loss").add((self._steps, number("loss", out)))
+            value = number("loss", out)
+            self._curve("loss").add((self._steps, value))
 
     def _push(self) -> None:
         """Send everything; the next time comes late enough not to slow the run."""
@@ -181,13 +184,13 @@ def _shell() -> Any:
 _watched: WeakKeyDictionary[Any, TrainingMonitor] = WeakKeyDictionary()
 
 
-def watch(what: Any, loss: Any = None, select: str | None = None, every: float = 0.1) -> TrainingMonitor:
+def watch(what: Any, loss: Any = None, select: str | None = None, every: float = 0.2) -> TrainingMonitor:
     """Show a run live: loss curve, histograms of parameters and gradients over steps.
 
     `watch(trainer, loss)` needs no change in the loop: it hears the trainer's steps and the loss block's results.
     `with watch(trainer, loss): train(...)` also ends it. Or add numbers by hand: `w = watch(net)`, in the loop
-    `w.record(loss=l, accuracy=a)`. Nobody is slowed: what is drawn is sent at most ten times a second, and less often
-    where that takes long.
+    `w.record(loss=l, accuracy=a)`. Nobody is slowed: what is drawn is sent five times a second, and less often where
+    that takes long.
 
     Args:
         what: a Trainer, a net, or its parameters.
@@ -208,12 +211,10 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
             f"watch: loss must be a loss block such as gluon.loss.L2Loss(), got {type(loss).__name__}; "
             "numbers are added by w.record(loss=...)."
         )
-    if not isinstance(every, int | float) or not every >= 0.05:
-        raise ArgumentError(f"watch: every must be at least 0.05 seconds, got {every!r}.")
+    if not isinstance(every, int | float) or not every >= 0.1:
+        raise ArgumentError(f"watch: every must be at least 0.1 seconds, got {every!r}.")
     if select is not None:
-        chosen = ParameterDict()
-        chosen.update({p.name: p for p in found})
-        found = list(chosen.select(select).values())
+        found = [p for p in found if re.match(select, p.name)]  # from the start of the name, as collect_params does
     monitor = TrainingMonitor(found[:SHOWN], every, max(0, len(found) - SHOWN))
     _listen(monitor, what, loss)
     return monitor
@@ -221,9 +222,10 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
 
 def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
     """Connect the monitor; one that watched the same before stops, as when a cell is run again."""
-    if what in _watched:
-        _watched[what].stop()
-    _watched[what] = monitor
+    if not isinstance(what, ParameterDict):
+        if what in _watched:
+            _watched[what].stop()
+        _watched[what] = monitor
     if isinstance(what, Trainer):
         monitor._counts_steps = False
         monitor._endings.append(on_change(what, monitor._stepped).detach)

@@ -122,11 +122,11 @@ class Histograms:
             self.steps, self._columns = self.steps[::2], self._columns[::2]
             self._stride, self._taken = self._stride * 2, 1
 
-    def sent(self) -> list[dict]:
-        """Return one dict of bytes per name: lo, hi (float32 per step), counts (uint16, BINS per step)."""
-        return [
-            {"lo": onp.array([c[i][0] for c in self._columns], "<f4").tobytes(),
-             "hi": onp.array([c[i][1] for c in self._columns], "<f4").tobytes(),
-             "counts": b"".join(c[i][2].tobytes() for c in self._columns)}
-            for i in range(len(self.names))
-        ]  # fmt: skip
+    def sent(self) -> dict:
+        """Return bytes, one row per name: lo and hi (float32, one per step), counts (uint16, BINS per step)."""
+        rows = [[step[i] for step in self._columns] for i in range(len(self.names))]
+        return {
+            "lo": onp.array([[c[0] for c in row] for row in rows], "<f4").tobytes(),
+            "hi": onp.array([[c[1] for c in row] for row in rows], "<f4").tobytes(),
+            "counts": onp.array([[c[2] for c in row] for row in rows], "<u2").tobytes(),
+        }

@@ -14,10 +14,12 @@ function quantiles(lo, hi, counts) {
   return [lo, ...out, hi];
 }
 
-/** Bytes of one parameter as [{lo, hi, counts}, ...] by step. */
-function columns(sent, bins) {
+/** Bytes of all parameters as one [{lo, hi, counts}, ...] by step for each. */
+function columns(sent, rows, bins) {
   const lo = numbers(sent.lo, Float32Array), hi = numbers(sent.hi, Float32Array), all = numbers(sent.counts, Uint16Array);
-  return Array.from(lo, (_, i) => ({ lo: lo[i], hi: hi[i], counts: all.slice(i * bins, (i + 1) * bins) }));
+  const steps = rows ? lo.length / rows : 0;
+  return Array.from({ length: rows }, (_, row) => Array.from({ length: steps }, (_, k) => row * steps + k).map((i) => (
+    { lo: lo[i], hi: hi[i], counts: all.slice(i * bins, (i + 1) * bins) })));
 }
 
 function render({ model, el }) {
@@ -91,7 +93,8 @@ function render({ model, el }) {
   }
 
   function drawRows() {
-    const { names, values, gradients, steps, bins, more } = get("histograms");
+    const { names, steps, bins, more, ...sent } = get("histograms");
+    const [values, gradients] = [sent.values, sent.gradients].map((one) => columns(one, names.length, bins));
     hint.textContent = `${more ? `The first ${names.length}; ${more.toLocaleString("en-US")} more are not shown, choose by select=. ` : ""
       }Line: median. Bands: 38 %, 86 % and all of the numbers.`;
     rowsTitle.hidden = hint.hidden = !names.length;
@@ -102,14 +105,14 @@ function render({ model, el }) {
       ...names.map((name, i) => h("div", { class: "run-row" },
         h("button", { type: "button", class: "d2l-button", "aria-pressed": String(name === chosen), "data-name": name,
           onclick: () => view.set({ selected_parameter: name }) }, name),
-        fan(columns(values[i], bins), `Values of ${name}`, "a", room),
-        fan(columns(gradients[i], bins), `Gradients of ${name}`, "b", room))));
+        fan(values[i], `Values of ${name}`, "a", room),
+        fan(gradients[i], `Gradients of ${name}`, "b", room))));
     if (!steps.length) return;
     when.control.max = steps.length - 1;
     when.show(column());
     const i = Math.max(0, names.indexOf(chosen)), half = width < 560 ? width : (width - 16) / 2;
-    pair.replaceChildren(...[["values", values, "a"], ["gradients", gradients, "b"]].map(([what, sent, color]) => {
-      const found = columns(sent[i], bins)[column()], svg = s("svg", {});
+    pair.replaceChildren(...[["values", values, "a"], ["gradients", gradients, "b"]].map(([what, all, color]) => {
+      const found = all[i][column()], svg = s("svg", {});
       if (!Number.isFinite(found?.lo)) return h("div", {}, h("h4", {}, `${names[i]}: ${what}`), h("p", { class: "d2l-hint" }, "none yet"));
       const fine = Uint32Array.from(found.counts), n = fine.reduce((a, b) => a + b, 0);
       const reach = (found.hi - found.lo) * 0.02 || 0.5;

@@ -8,9 +8,9 @@ from urllib.parse import urlparse
 import pytest
 
 try:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 except ImportError:
-    sync_playwright = None
+    expect = sync_playwright = None
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [

@@ -4,10 +4,9 @@ import numpy as onp
 import pytest
 from d2lblocks_widgets import compare_initializers
 from d2lblocks_widgets._bins import bins
-from playwright.sync_api import expect
 
 from d2lblocks import init
-from tests.browser.chromium import axe
+from tests.browser.chromium import axe, expect
 
 
 @pytest.fixture

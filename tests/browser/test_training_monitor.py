@@ -2,10 +2,9 @@
 
 import pytest
 from d2lblocks_widgets import watch
-from playwright.sync_api import expect
 
 from d2lblocks.gluon import nn
-from tests.browser.chromium import axe
+from tests.browser.chromium import axe, expect
 
 
 @pytest.fixture

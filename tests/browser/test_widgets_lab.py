@@ -1,8 +1,6 @@
 """The widgets in a real JupyterLab: drawn, worked by hand, heard by the kernel, in both themes."""
 
-from playwright.sync_api import expect
-
-from tests.browser.chromium import axe
+from tests.browser.chromium import axe, expect
 
 BENCH = """
 from d2lblocks import init
@@ -110,3 +108,11 @@ def test_saved_untrusted_and_displayed_twice(notebook, lab):
     expect(saved.out("table caption").first).to_contain_text("fan-in 256")
     assert saved.out("img").count() == 7 and saved.out(".d2l").count() == 0
     assert "at step 99" in saved.out("img[alt^='loss:']").get_attribute("alt")
+
+
+def test_reloaded_from_a_trusted_file_with_its_kernel_gone(notebook):
+    path = notebook(BENCH).run().close()
+    again = notebook(path=path)  # signed by the server that saved it: JupyterLab prefers the widget, which is no more
+    expect(again.out()).to_contain_text("model not found")
+    again.run()
+    expect(again.out(".bench-row")).to_have_count(6)

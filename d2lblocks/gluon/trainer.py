@@ -10,7 +10,7 @@ from typing import Any
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
-from d2lblocks.gluon.watch import tell
+from d2lblocks.gluon.watch import tell, tell_once
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.optimizer import Updater, create
 
@@ -118,6 +118,7 @@ class Trainer:
                 leaf = x._node
                 x[...], leaf.fresh = data, False
         tell(self, "step")
+        tell_once([self._params[i] for i in live], "step")
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from d2lblocks.errors import warn
 from d2lblocks.gluon.hooks import HookHandle
@@ -97,6 +97,7 @@ def watching(net: Any) -> Iterator[Any]:
 
 # Kept beside the nets, not in them: a copied or pickled net has no listeners, and a dropped net takes its own along.
 _listening: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
+_listenings: WeakSet[Listening] = WeakSet()
 
 
 def tell(thing: Any, what: str) -> None:
@@ -104,11 +105,24 @@ def tell(thing: Any, what: str) -> None:
     if not _listening:
         return
     for listener in list(_listening.get(thing, {}).values()):
-        try:
-            listener(thing, what)
-        except Exception as problem:  # a view that fails must not stop a training run
-            name = getattr(thing, "name", type(thing).__name__)
-            warn(f"A listener failed on {what!r} of {name}: {problem!r}")
+        _call(listener, thing, what)
+
+
+def tell_once(things: list, what: str) -> None:
+    """Say to each listener of any of these things what happened to them all, with the first that it listens to."""
+    for listener in list(_listenings):
+        for thing in things:
+            if listener in _listening.get(thing, {}).values():
+                _call(listener, thing, what)
+                break
+
+
+def _call(listener: Callable, thing: Any, what: str) -> None:
+    try:
+        listener(thing, what)
+    except Exception as problem:  # a view that fails must not stop a training run
+        name = getattr(thing, "name", type(thing).__name__)
+        warn(f"A listener failed on {what!r} of {name}: {problem!r}")
 
 
 class Listening:
@@ -120,6 +134,7 @@ class Listening:
 
     def attach(self, thing: Any) -> Listening:
         """Listen to this parameter or trainer; to a block with all that is in it, now and later."""
+        _listenings.add(self)
         found = [thing]
         while found:
             one = found.pop()
@@ -137,6 +152,7 @@ class Listening:
 
     def detach(self) -> None:
         """Hear no more."""
+        _listenings.discard(self)
         for handle in self._handles:
             handle.detach()
         for thing in [thing for thing, heard in list(_listening.items()) if not heard]:
@@ -153,6 +169,7 @@ def on_change(thing: Any, listener: Callable[[Any, str], Any]) -> Listening:
     """Call `listener(what_changed, how)` from now on; gives back a handle with detach().
 
     how is "state" (a parameter waits for its shape), "data" (it was filled, set, loaded or cast), "structure" (a block
-    got a child or a parameter), "call" (a block ended a call whose shapes were noted) or "step" (of a trainer).
+    got a child or a parameter), "call" (a block ended a call whose shapes were noted) or "step" (of a trainer, and
+    of its parameters: told once, with the first of them that is listened to).
     """
     return Listening(listener).attach(thing)

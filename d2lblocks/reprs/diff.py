@@ -10,7 +10,7 @@ from d2lblocks.rich import Rich
 if TYPE_CHECKING:
     from d2lblocks.reprs.facts import Snapshot
 
-_PLACE = ("parent", "depth", "declared", "count", "bytes", "text")  # these follow from other facts
+_PLACE = ("parent", "depth", "declared", "count", "bytes", "text", "order")  # these follow from other facts
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class BlockFacts:
     input: Any  # shape of its input in the noted call, a tuple of shapes for several; None before it
     output: Any
     fused: bool  # is its work done by its layer?
+    order: int | None  # how many noted calls of this net ended before its own; None before it
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,10 @@ class _Survey:
         self.parameters: list[Parameter] = []  # of the rows that are parameters
         self.events: dict[int, Event] = {}
         self.values: dict[int, Values] = {}
-        self.uses = Counter(id(p) for p in _places(net))
+        self.uses = Counter(id(p) for p in places(net))
         tied = (key for key, n in self.uses.items() if n > 1)
+        ends = sorted(block._last_call.end for block in _blocks(net) if block._last_call)
+        self.ranks = {end: i for i, end in enumerate(ends)}
         self.ties = {key: i for i, key in enumerate(tied, 1)}
 
     def result(self) -> Snapshot:
@@ -202,7 +205,7 @@ class _Survey:
         given = None if call is None else call.inputs[0] if len(call.inputs) == 1 else call.inputs
         text = repr(block).split("\n", 1)[0].rstrip("(")
         self.rows.append(BlockFacts(type(block).__name__, block.name, key, path, accessor, parent, depth, text, given,
-                                    call and call.output, fused))  # fmt: skip
+                                    call and call.output, fused, call and self.ranks[call.end]))  # fmt: skip
         own = _own(block)
         for name, p in own.items():
             saved = name in block._reg_params
@@ -217,7 +220,7 @@ class _Survey:
                 e.order, Event(e.block, e.parameter, e.dim, e.before, e.after, e.input_shape, accessor, size)
             )
         for name, child in block._children.items():
-            within = call and Call((call.output,), call.output) if name in block._fused else None
+            within = call and call._replace(inputs=(call.output,)) if name in block._fused else None
             self.block(child, me, name, _joined(path, name), accessor + step_to(block, name, child),
                        name in block._fused, within)  # fmt: skip
 
@@ -301,7 +304,14 @@ def _own(block: Block) -> dict[str, Parameter]:
     return found
 
 
-def _places(net: Block) -> Iterator[Parameter]:
+def _blocks(net: Block) -> Iterator[Block]:
+    yield net
+    for child in net._children.values():
+        yield from _blocks(child)
+
+
+def places(net: Block) -> Iterator[Parameter]:
+    """Yield the parameters of a tree in the order of a Snapshot's rows, a tied one at every place."""
     yield from _own(net).values()
     for child in net._children.values():
-        yield from _places(child)
+        yield from places(child)

@@ -73,6 +73,17 @@ def test_a_step_of_a_trainer():
     assert steps == ["step"]
 
 
+def test_a_net_hears_of_the_steps_of_its_trainer():
+    net = nn.Dense(1, in_units=1, prefix="d_")
+    net.initialize()
+    heard, listening = heard_by(net)
+    with listening, autograd.record():
+        net(np.ones((1, 1))).backward()
+        heard.clear()
+        Trainer(net.collect_params(), "sgd").step(1)
+    assert heard == [("d_bias", "step")]
+
+
 def test_a_failing_listener_is_a_warning():
     net = small()
 

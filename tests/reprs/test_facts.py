@@ -207,3 +207,21 @@ def test_values_of_odd_arrays():
     values = Snapshot.of(layer)["net.weight"].values
     assert values.nonfinite == 2 and sum(values.bins) == 4 and values.max == 1
     assert Snapshot.of(layer) == Snapshot.of(layer)
+
+
+class Backwards(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.last, self.first = nn.Dense(1), nn.Dense(2)
+
+    def forward(self, x):
+        return self.last(self.first(x))
+
+
+def test_the_order_of_calls_is_not_that_of_attributes():
+    net = Backwards()
+    assert [row.order for row in Snapshot.of(net).blocks] == [None] * 3
+    net.initialize()
+    net(np.ones((1, 3)))
+    snap = Snapshot.of(net)
+    assert (snap["net.first"].order, snap["net.last"].order, snap["net"].order) == (0, 1, 2)

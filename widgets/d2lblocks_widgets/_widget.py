@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import anywidget
 
 HERE = Path(__file__).parent
-SHARED_JS = (HERE / "common.js").read_text(encoding="utf-8")
 SHARED_CSS = (HERE / "common.css").read_text(encoding="utf-8")
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\.\./common\.js";\n', re.MULTILINE)
+PACK = 30_000  # a longer module travels packed
+_IMPORT = re.compile(r'^import \{[^}]*\} from "(\.{1,2}/\w+\.js)";\n', re.MULTILINE)
+_UNPACK = """const bytes = Uint8Array.from(atob("{}"), (c) => c.charCodeAt(0));
+const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+const url = URL.createObjectURL(new Blob([await new Response(stream).text()], {{ type: "text/javascript" }}));
+export default (await import(url)).default;
+"""
+
+
+def joined(module: Path) -> str:
+    """Return a module with all that it imports as one text: a module made from text has no siblings to import."""
+    texts: dict[Path, str] = {}
+
+    def add(path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        for name in _IMPORT.findall(text):
+            found = (path.parent / name).resolve()
+            if found not in texts:
+                add(found)
+        texts[path] = _IMPORT.sub("", text)
+
+    add(module.resolve())
+    return "\n".join(texts.values())
+
+
+def packed(source: str) -> str:
+    """Return a short module that unpacks and imports `source`: it travels in the first message of every widget."""
+    return _UNPACK.format(base64.b64encode(zlib.compress(source.encode(), 9)).decode())
 
 
 class Widget(anywidget.AnyWidget):
@@ -28,7 +56,8 @@ class Widget(anywidget.AnyWidget):
             "_esm" not in cls.__dict__
         )  # anywidget subclasses again for each widget, with traits in place of texts
         if made_here and cls.__module__ != "__main__" and (folder / "view.js").is_file():
-            cls._esm = f"{SHARED_JS}\n{_IMPORT.sub('', (folder / 'view.js').read_text(encoding='utf-8'))}"
+            source = joined(folder / "view.js")
+            cls._esm = packed(source) if len(source) > PACK else source
             cls._css = f"{SHARED_CSS}\n{(folder / 'view.css').read_text(encoding='utf-8')}"
         super().__init_subclass__(**kwargs)
 

@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
+from d2lblocks_widgets.explorer import explore as explore
 from d2lblocks_widgets.initializer_bench import compare_initializers as compare_initializers
 from d2lblocks_widgets.training_monitor import watch as watch
 

@@ -294,9 +294,9 @@ def test_chapter_that_fails(run, capsys, monkeypatch):
 
 
 @posix
-@pytest.mark.parametrize(("broken", "code"), [("none", 0), ("ruff", 1), ("pytest", 1)])
+@pytest.mark.parametrize(("broken", "code"), [("none", 0), ("ruff", 1), ("pyright", 1), ("pytest", 1)])
 def test_test(run, monkeypatch, broken, code):
     monkeypatch.setattr(run, "install", lambda *_: None)
     calls = python(run, f'case "$*" in *{broken}*) exit 1;; esac')
     assert run.main(["test", "-k", "dense", "--lf"]) == code
-    assert calls() == ["-m ruff format --check .", "-m ruff check .", "-m pytest -q -k dense --lf"]
+    assert calls() == ["-m ruff format --check .", "-m ruff check .", "-m pyright", "-m pytest -q -k dense --lf"]

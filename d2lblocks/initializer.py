@@ -277,6 +277,8 @@ class Load:
 
     def __init__(self, param: Any, default_init: Any = None, verbose: bool = False):
         loaded = npx.load(param) if not isinstance(param, dict) else param
+        if not isinstance(loaded, dict):
+            raise ArgumentError(f"File '{param}' holds a list without names; init.Load finds arrays by name.")
         self.param = {re.sub("^(arg|aux):", "", name): value for name, value in loaded.items()}
         self.default_init, self.verbose = default_init, verbose
 

@@ -56,8 +56,6 @@ class Block(Rich):
         if params is not None and not isinstance(params, ParameterDict):
             cure = " Write params=block.params." if isinstance(params, Block) else ""
             raise ArrayTypeError(f"params must be a ParameterDict, got {type(params).__name__}.{cure}")
-        if not isinstance(prefix, str | None):
-            raise ArrayTypeError(f"{type(self).__name__}: prefix must be text such as 'net_', got {prefix!r}.")
         outer = current_scope()
         own = outer.new(type(self).__name__.lower()) if prefix is None else prefix
         if params is not None:
@@ -124,9 +122,9 @@ class Block(Rich):
             )
         if isinstance(old, Block) and value is None:
             self._children.pop(name, None)
-        if is_block:
+        if isinstance(value, Block):
             self.register_child(value, name)
-        elif is_parameter:
+        elif isinstance(value, Parameter):
             self._reg_params[name] = value
             tell(self, "structure")
         object.__setattr__(self, name, value)

@@ -27,7 +27,7 @@ def _made(raw: onp.ndarray, ctx: Context | None) -> ndarray:
 
 def _shape(shape: Any) -> tuple[int, ...]:
     """Return shape as a tuple of sizes, checked before anything is allocated."""
-    if isinstance(shape, Variable):
+    if isinstance(shape, ndarray):
         shape = shape.tolist()
     sizes = tuple(shape) if isinstance(shape, list | tuple | range) else (shape,)
     for n in sizes:
@@ -182,7 +182,7 @@ def empty_like(
 @composed
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, ctx: Context | None = None) -> ndarray:
     """Return start, start + step, ... below stop; float32 unless told otherwise."""
-    bounds = [v.item() if isinstance(v, Variable) else v for v in (start, stop, step)]
+    bounds = [v.item() if isinstance(v, ndarray) else v for v in (start, stop, step)]
     if stop is None:
         bounds[:2] = 0, bounds[0]
     if not all(isinstance(v, numbers.Real) for v in bounds):

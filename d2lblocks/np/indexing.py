@@ -87,3 +87,10 @@ def part_of(data: onp.ndarray, raw: Any) -> tuple[onp.ndarray, bool]:
     view = data[key]  # the ... makes a single entry an array too
     as_rows = view if data.flags.c_contiguous else onp.empty(data.shape, bool)[key]
     return (view, True) if as_rows.flags.c_contiguous else (view.copy(), False)
+
+
+def places_along(axis: Any, places: Any) -> tuple:
+    """Return the NumPy key of the entries that stand, along `axis`, at these places, as argsort gives them."""
+    key: list[Any] = list(onp.indices(places.shape, sparse=True))
+    key[axis] = places
+    return tuple(key)

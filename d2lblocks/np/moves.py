@@ -29,12 +29,15 @@ def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
 # ---------------------------------------------------------------------------------------- sum | broadcast
 
 
+add_up: Any = onp.add.reduce  # called by place, which is faster; NumPy's stubs know keywords only
+
+
 @op
 def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
     cut = dtype is not None and a.dtype.kind == "f" and dtype.kind != "f"  # cut the sum, not every entry
-    total = onp.add.reduce(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
+    total = add_up(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
     return total.astype(dtype) if cut else total
 
 
@@ -184,7 +187,7 @@ def is_basic(key: Any) -> bool:
 
 
 @op
-def take(a, indices, *, axis=None, mode="raise"):
+def take(a, indices, *, axis=None, mode: Any = "raise"):
     """Pick entries along `axis` by their numbers; 'clip' and 'wrap' forgive numbers that are out of range."""
     return onp.take(a, onp.asarray(indices).astype(onp.int64), axis, mode=mode)
 
@@ -313,7 +316,7 @@ def _(g, z, wanted, *arrays, axis=0):
 
 
 @composed
-def concatenate(seq, axis=0, out=None):
+def concatenate(seq, axis: int | None = 0, out=None):
     """Put arrays one after the other along `axis` (None: flattened)."""
     if axis is None:
         seq, axis = [a.reshape(-1) for a in seq], 0
@@ -364,13 +367,13 @@ def array_split(ary, indices_or_sections, axis=0):
 
 
 @op
-def pad(x, *, pad_width=None, mode="constant", constant_values=0, reflect_type="even"):
+def pad(x, *, pad_width=None, mode: Any = "constant", constant_values=0, reflect_type="even"):
     """Add `constant_values` around x, pad_width = ((before, after), ...) per axis; or its own entries, by `mode`."""
     if pad_width is None:
         raise ArgumentError("pad needs pad_width, such as ((1, 1), (2, 2)).")
     if reflect_type != "even":
         raise NotImplementedError(f"pad: reflect_type={reflect_type!r} is not implemented; only 'even'.")
-    settings = {"constant_values": constant_values} if mode == "constant" else {}
+    settings: Any = {"constant_values": constant_values} if mode == "constant" else {}
     return onp.pad(x, pad_width, mode=mode, **settings)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError
@@ -58,7 +60,7 @@ def dot(a, b, out=None):
 
 
 @composed
-def tensordot(a, b, axes=2):
+def tensordot(a, b, axes: Any = 2):
     """Return the sum of products over the given axes of a and b."""
     if isinstance(axes, int):
         axes = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))

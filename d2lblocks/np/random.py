@@ -318,7 +318,7 @@ def multinomial(n: int, pvals: Any, size: Any = None, **kwargs: Any) -> ndarray:
     return finish(counts.reshape((*shape, k)))
 
 
-def _gamma64(a: onp.ndarray, scale: onp.ndarray, shape: tuple) -> onp.ndarray:
+def _gamma64(a: onp.ndarray, scale: onp.ndarray | onp.floating, shape: tuple) -> onp.ndarray:
     """Return gamma draws in float64 by Marsaglia & Tsang (2000); all are drawn again until none is refused."""
     n = int(onp.prod(shape, dtype=int))
     a, scale = (onp.broadcast_to(v, shape).reshape(-1).astype("f8") for v in (a, scale))

@@ -9,7 +9,20 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.np.dtypes import alike, as_dtype
-from d2lblocks.np.moves import _axes, broadcast_to, concatenate, flip, get, kept, nonzero_places, scatter, stack, sum
+from d2lblocks.np.indexing import places_along
+from d2lblocks.np.moves import (
+    _axes,
+    add_up,
+    broadcast_to,
+    concatenate,
+    flip,
+    get,
+    kept,
+    nonzero_places,
+    scatter,
+    stack,
+    sum,
+)
 from d2lblocks.op import composed, discrete, op
 
 
@@ -29,7 +42,7 @@ def _kind(a: Any, dtype: Any) -> Any:
 def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
     dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
-    total = onp.add.reduce(a, axis, dtype, None, bool(keepdims))
+    total = add_up(a, axis, dtype, None, bool(keepdims))
     result = total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
     return result if dtype is None else result.astype(dtype)
 
@@ -55,7 +68,7 @@ def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
 @op
 def length(x, *, axis=None, keepdims=False):
     """Root of the sum of squares over `axis`."""
-    return onp.sqrt(onp.add.reduce(x * x, axis if axis is None else _axes(axis, x.ndim), keepdims=bool(keepdims)))
+    return onp.sqrt(add_up(x * x, axis if axis is None else _axes(axis, x.ndim), keepdims=bool(keepdims)))
 
 
 length.title = "norm"
@@ -167,9 +180,7 @@ def _(g, z, a, axis=-1, kind=None, order=None):
     if axis is None:
         a, axis = a.reshape(-1), 0
     places = onp.argsort(getattr(a, "_data", a), axis=axis, kind="stable")
-    grid = list(onp.indices(places.shape, sparse=True))
-    grid[_axes(axis, places.ndim)[0]] = places
-    return scatter(g, key=tuple(grid), shape=a.shape)
+    return scatter(g, key=places_along(axis, places), shape=a.shape)
 
 
 @composed

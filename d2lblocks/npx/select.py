@@ -10,6 +10,7 @@ import numpy as onp
 from d2lblocks.errors import ArgumentError
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import where
+from d2lblocks.np.indexing import places_along
 from d2lblocks.np.moves import _axes, expand_dims, get, scatter
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.op import composed, discrete, op
@@ -21,7 +22,7 @@ def _grid(index: Any, shape: tuple, axis: int, mode: str) -> tuple:
     rest = tuple(n for i, n in enumerate(shape) if i != axis)
     places = onp.asarray(getattr(index, "_data", index)).reshape(rest).astype(onp.int64)
     places = places % shape[axis] if mode == "wrap" else places.clip(0, shape[axis] - 1)
-    key = list(onp.indices(rest, sparse=True))
+    key: list[Any] = list(onp.indices(rest, sparse=True))
     key.insert(axis, places)
     return tuple(key)
 
@@ -82,9 +83,7 @@ def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is
         mask = onp.zeros_like(raw)
         onp.put_along_axis(mask, order, 1, axis)
         return wrap(mask)
-    grid = list(onp.indices(order.shape, sparse=True))
-    grid[_axes(axis, raw.ndim)[0]] = order
-    values = get(data, key=tuple(grid))
+    values = get(data, key=places_along(axis, order))
     if ret_typ == "value":
         return values
     if ret_typ == "both":

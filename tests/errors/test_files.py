@@ -7,7 +7,7 @@ import pickle
 import numpy as onp
 import pytest
 
-from d2lblocks import gluon, np, npx
+from d2lblocks import gluon, init, np, npx
 from d2lblocks.gluon import nn
 from tests.errors.rows import covers, net_of, refused
 
@@ -83,6 +83,12 @@ def test_arrays_without_names(tmp_path, arrays):
     npx.save(str(tmp_path / "f"), arrays)
     refused(lambda: net.load_parameters(tmp_path / "f"), ValueError, str(tmp_path / "f"))
     assert unchanged(net, before)
+
+
+@covers("F4")
+def test_list_as_initial_values(tmp_path):
+    npx.save(str(tmp_path / "f"), [X])
+    refused(lambda: init.Load(str(tmp_path / "f")), ValueError, str(tmp_path / "f"), "by name")
 
 
 @covers("F5")

@@ -11,11 +11,17 @@ from d2lblocks.gluon.block import Block, indented
 from d2lblocks.gluon.hybrid import F, HybridBlock
 
 
-class _Chain:
+class _Chain(Block):
     """What the two Sequentials share: children by number, called one after the other."""
 
-    _children: dict[str, Block]
     is_layer = False  # a chain computes nothing itself: `summary` has no row for it
+
+    def __init__(self, *blocks: Any, prefix: str | None = None, params: Any = None, **unknown: Any):
+        if blocks and not isinstance(blocks[0], str):
+            raise ArrayTypeError(
+                f"{type(self).__name__}() takes no layers; make it empty and call net.add(layer, ...)."
+            )
+        super().__init__(blocks[0] if blocks else prefix, params, **unknown)
 
     def add(self, *blocks: Block) -> None:
         """Append blocks to the chain."""
@@ -25,7 +31,7 @@ class _Chain:
         before = dict(self._children)
         try:
             for block in blocks:
-                self.register_child(block)  # type: ignore[attr-defined]
+                self.register_child(block)
         except BaseException:  # all or none
             self._children.clear()
             self._children.update(before)
@@ -42,7 +48,7 @@ class _Chain:
 
     def __getitem__(self, key: int | slice) -> Any:
         if isinstance(key, slice):
-            part = type(self)(prefix=self._prefix)  # type: ignore[call-arg, attr-defined]
+            part = type(self)(prefix=self.prefix)
             with part.name_scope():
                 part.add(*list(self._children.values())[key])
             return part
@@ -63,13 +69,8 @@ def _told(thing: Any) -> str:
     return f"{text if len(text) < 60 else text[:57] + '...'} ({kind_of(thing)})."
 
 
-class Sequential(_Chain, Block):
+class Sequential(_Chain):
     """A chain of blocks: the output of one is the input of the next."""
-
-    def __init__(self, *blocks: Any, prefix: str | None = None, params: Any = None):
-        if blocks and not isinstance(blocks[0], str):
-            raise ArrayTypeError("Sequential() takes no layers; make it empty and call net.add(layer, ...).")
-        super().__init__(blocks[0] if blocks else prefix, params)
 
     def forward(self, x: Any) -> Any:
         """Call the blocks one after the other."""
@@ -89,11 +90,6 @@ class Sequential(_Chain, Block):
 
 class HybridSequential(_Chain, HybridBlock):
     """A chain of hybrid blocks."""
-
-    def __init__(self, *blocks: Any, prefix: str | None = None, params: Any = None):
-        if blocks and not isinstance(blocks[0], str):
-            raise ArrayTypeError("HybridSequential() takes no layers; make it empty and call net.add(layer, ...).")
-        super().__init__(blocks[0] if blocks else prefix, params)
 
     def forward(self, x: Any, *args: Any) -> Any:
         """Call the blocks one after the other; what is given beside x goes to the first."""

@@ -53,7 +53,8 @@ class Parameter(Rich):
         self.init = init
         self._differentiable = differentiable
         self._allow_deferred_init = allow_deferred_init
-        self._shape = self._declared = known_sizes((shape,) if isinstance(shape, int) else shape)
+        self._declared = known_sizes(shape)
+        self._shape: Any = self._declared
         as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
         self._dtype = dtype
         self._data: ndarray | None = None  # the copy on the first context
@@ -77,8 +78,8 @@ class Parameter(Rich):
         return "new" if self._pending is None else "waiting"
 
     @property
-    def shape(self) -> tuple | None:
-        """Sizes of the axes; -1 where unknown, None where nothing is known."""
+    def shape(self) -> Any:
+        """A tuple of the sizes of the axes, -1 where unknown; None where nothing is known."""
         return self._shape
 
     @shape.setter

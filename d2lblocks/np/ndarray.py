@@ -273,6 +273,11 @@ class ndarray(Variable, Rich):
     __itruediv__ = lambda self, other: self._update(E.divide, other)
     __imod__ = lambda self, other: self._update(E.mod, other)
     __ipow__ = lambda self, other: self._update(E.power, other)
+    __ifloordiv__ = lambda self, other: self._update(E.floor_divide, other)
+    __imatmul__ = lambda self, other: self._update(L.matmul, other)
+    __iand__ = lambda self, other: self._update(E.bitwise_and, other)
+    __ior__ = lambda self, other: self._update(E.bitwise_or, other)
+    __ixor__ = lambda self, other: self._update(E.bitwise_xor, other)
 
     # ---------------------------------------------------------------------------------------- methods
 
@@ -361,10 +366,11 @@ class ndarray(Variable, Rich):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """onp.exp(x) is our exp(x); an official array beside ours is refused, as in our own functions."""
         ours = counterpart(ufunc)
-        mixed = ours is None and any(isinstance(x, onp.ndarray) for x in inputs)
-        if method != "__call__" or mixed:
+        mixed = any(isinstance(x, onp.ndarray) for x in inputs)
+        if method != "__call__" or (mixed and (ours is None or "out" in kwargs)):
             raise ArrayTypeError(
-                f"numpy.{ufunc.__name__} does not take arrays of d2lblocks; write x.asnumpy() or np.array(...)."
+                f"numpy.{ufunc.__name__} does not take arrays of d2lblocks{' beside numpy.ndarrays' * mixed}; write "
+                "x.asnumpy() or np.array(...)."
             )
         if ours is None:
             return on_copies(ufunc, inputs, kwargs)

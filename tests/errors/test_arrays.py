@@ -54,6 +54,8 @@ TABLE = [
     ("A1", lambda: np.where(X > 0, X, OFFICIAL), TypeError, "where", "numpy.ndarray"),
     ("A1", lambda: onp.remainder(OFFICIAL, X), TypeError, "mod", "numpy.ndarray"),
     ("A1", lambda: onp.left_shift(OFFICIAL, X), TypeError, "numpy.left_shift", "np.array(...)"),
+    *(("A1", lambda f=f: f(onp.ones((2, 2)), np.ones((2, 2))), TypeError, "beside numpy.ndarrays", "np.array(...)")
+      for f in (operator.imatmul, operator.iadd, operator.iand, operator.ifloordiv)),
     *(c for f in PLAIN for c in both_ways("A2", f, [1, 2], "list", "ndarray")),
     *(c for f in PLAIN for c in both_ways("A2", f, None, "NoneType", "ndarray", "return")),
     *(c for f in PLAIN for c in both_ways("A2", f, "a", "str", "ndarray")),

@@ -1,6 +1,7 @@
 """Arrays as the original's surface has them: texts, dtypes, views, keywords, contexts. One row per statement."""
 
 import copy
+import operator
 import pickle
 
 import numpy as onp
@@ -239,6 +240,19 @@ def test_in_place_operators_keep_the_array():
     assert i.tolist() == [2, 3]
     x[x > 7] = 0
     assert x.tolist() == [6.0, 0.0]
+
+
+@pytest.mark.parametrize("operation", ["floordiv", "and", "or", "xor", "matmul", "mod", "pow"])
+def test_every_operator_has_its_in_place_form(operation):
+    raw, other = onp.array([[1, 7], [4, 2]]), onp.array([[3, 2], [1, 1]])
+    x = np.array(raw)
+    y = getattr(operator, f"i{operation}")(x, np.array(other))
+    assert y is x and x.tolist() == getattr(operator, f"__{operation}__")(raw, other).tolist()
+    mask = np.array([1, 2]) > 1
+    mask &= ~mask
+    assert mask.dtype == bool and not mask.any()
+    with pytest.raises(ValueError, match="In-place matmul"):
+        x @= np.array([1, 2])
 
 
 @pytest.mark.parametrize("x", [X, INT, HALF, TRUTH, np.zeros((0, 3)), np.array(3)], ids=repr)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,18 @@ def spaced(text: str) -> str:
 
 def _sizes(listed: str) -> list[int]:
     return [-1 if n == "newaxis" else int(n) for n in listed.split(",") if n]
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """Return names in quotes, as many as one can read: 'a', 'b', ... (57 in all)."""
+    names = [f"'{name}'" for name in names]
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return a question for the most similar name, '' if none is similar."""
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f"Did you mean '{close[0]}'? " if close else ""
 
 
 def warn(text: str) -> None:

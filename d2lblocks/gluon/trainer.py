@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from d2lblocks import io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
+from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MXNetError, kind_of, listed
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.watch import tell, tell_once
 from d2lblocks.np.ndarray import ndarray, wrap
@@ -83,18 +83,20 @@ class Trainer:
             )
         if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
-        live = {i: p.list_data() for i, p in enumerate(self._params) if p.grad_req != "null"}
-        for i, copies in live.items():
-            for x in copies:
-                leaf: Any = x._node
-                if not leaf.fresh and not ignore_stale_grad:
-                    raise StaleGradient(
-                        f"Gradient of Parameter `{self._params[i].name}` on context {x.ctx} has not been updated by backward "
-                        "since last `step`. This could mean a bug in your model that made it only use a subset of the "
-                        "Parameters (Blocks) for this iteration. If you are intentionally only using a subset, call step "
-                        "with ignore_stale_grad=True to suppress this warning and skip updating of Parameters with stale "
-                        "gradient"
-                    )
+        learning = {i: p for i, p in enumerate(self._params) if p.grad_req != "null"}
+        try:
+            live = {i: p.list_data() for i, p in learning.items()}
+        except DeferredInitializationError as problem:
+            if not any(_fresh(x) for p in learning.values() if p.state == "ready" for x in p.list_data()):
+                raise
+            raise DeferredInitializationError(
+                f"{problem} backward() gave gradients to others, so forward never reached the block of this one: call it "
+                "there, or leave it out of the net."
+            ) from None
+        if not ignore_stale_grad:
+            stale = [(learning[i].name, x.ctx) for i, copies in live.items() for x in copies if not _fresh(x)]
+            if stale:
+                raise StaleGradient(_told(stale, sum(map(len, live.values()))))
         return live
 
     @staticmethod
@@ -138,6 +140,25 @@ class Trainer:
             if part != "t" and x.shape != p.shape:
                 raise ArgumentError(f"File '{fname}': the state of {p.name} has not the parameter's shape {p.shape}.")
         self._updater.take(arrays)
+
+
+def _fresh(x: ndarray) -> bool:
+    leaf: Any = x._node
+    return leaf.fresh
+
+
+def _told(stale: list, count: int) -> str:
+    """Return what to say of stale gradients, (parameter, context) each, among `count` in all."""
+    (name, ctx), *others = stale
+    text = (
+        f"Gradient of Parameter `{name}` on context {ctx} has not been updated by backward since last `step`. This could "
+        "mean a bug in your model that made it only use a subset of the Parameters (Blocks) for this iteration. If you are "
+        "intentionally only using a subset, call step with ignore_stale_grad=True to suppress this warning and skip updating "
+        "of Parameters with stale gradient"
+    )
+    if len(stale) == count:
+        return text + ". No gradient is fresh: call loss.backward() before step()."
+    return text + (f". Stale too: {listed(dict.fromkeys(name for name, _ in others))}." if others else "")
 
 
 def _optimizer(given: Any, arguments: dict | None, params: dict) -> Any:

@@ -210,6 +210,20 @@ def test_refused(case):
     refused(*case[1:])
 
 
+@covers("G18")
+def test_all_stale_parameters_are_named():
+    net = net_of(nn.Dense(1, in_units=2), nn.Dense(1, in_units=1))
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    names = sorted(net.collect_params())
+    refused(lambda: trainer.step(1), UserWarning, names[0], "No gradient is fresh", "loss.backward()")
+    with autograd.record():
+        y = net[0](np.ones((1, 2)))
+    y.backward()
+    first, last = (p.name for p in (net[1].bias, net[1].weight))
+    text = str(refused(lambda: trainer.step(1), UserWarning, f"`{first}`", f"Stale too: '{last}'."))
+    assert net[0].weight.name not in text
+
+
 @covers("G5")
 def test_a_float_has_no_backward():
     with pytest.raises(AttributeError, match="'float' object has no attribute 'backward'"):

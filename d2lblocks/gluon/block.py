@@ -7,9 +7,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from d2lblocks import io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, MXNetError, kind_of, warn
+from d2lblocks.errors import (
+    ArgumentError,
+    ArrayTypeError,
+    DeferredInitializationError,
+    MismatchError,
+    MXNetError,
+    kind_of,
+    listed,
+    warn,
+)
 from d2lblocks.gluon.hooks import HookHandle
-from d2lblocks.gluon.located import Located
+from d2lblocks.gluon.located import passed
 from d2lblocks.gluon.naming import NameScope, current_scope
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.parameter.loading import assign, check_all, named
@@ -76,9 +85,19 @@ class Block(Rich):
         )
 
     def __repr__(self) -> str:
-        self._initialized()
-        blocks = {k: v for k, v in self.__dict__.items() if isinstance(v, Block)}
-        return f"{type(self).__name__}(\n{indented(blocks)}\n)"
+        return _tree_text(self)
+
+    def _shown(self) -> dict[str, Block]:
+        """Return the blocks that stand in the repr."""
+        return {k: v for k, v in self._initialized().items() if isinstance(v, Block)}
+
+    def __getstate__(self) -> dict:
+        """Return the attributes, before them all blocks inside, innermost first: a copy or pickle never goes deep."""
+        return {"_inside": _walk(self)[:0:-1], **self.__dict__}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        del self.__dict__["_inside"]
 
     def _initialized(self) -> dict:
         """Return the instance's dict, or say that super().__init__() was forgotten."""
@@ -229,9 +248,8 @@ class Block(Rich):
                 hook(self, args)
         try:
             out = self.forward(*args)
-        except Located as problem:
-            if problem.trail[-1] is not self:
-                problem.trail.append(self)
+        except Exception as problem:
+            passed(problem, self)
             raise
         if out is None and getattr(self, "is_layer", True):
             warn(f"{type(self).__name__}.forward returned None; end it with `return ...`.")
@@ -271,7 +289,16 @@ class Block(Rich):
             last = {id(p): name for name, p in found.items()}
             first = {id(p): p for p in found.values()}
             found = {last[key]: p for key, p in first.items()}
-        io.save(filename, {name: p.list_data()[0] for name, p in found.items()})
+        try:
+            arrays = {name: p.list_data()[0] for name, p in found.items()}
+        except DeferredInitializationError as problem:
+            if self._last_call is None:
+                raise
+            waiting = listed(name for name, p in found.items() if p.state == "waiting")
+            raise DeferredInitializationError(
+                f"{problem} forward has run, but never reached the block of {waiting}: call it there, or give its sizes."
+            ) from None
+        io.save(filename, arrays)
 
     def load_parameters(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False,
                         ignore_extra: bool = False, cast_dtype: bool = False,
@@ -285,12 +312,14 @@ class Block(Rich):
         if not loaded and not mine:
             return
         arrays = named(loaded, filename)
-        if not any("." in name for name in arrays) and not any(name in mine for name in arrays):
-            self.collect_params().load_dict(
-                arrays, ctx, allow_missing, ignore_extra, self.prefix if not _full_names(self, arrays) else "", filename,
-                cast_dtype, dtype_source,
-            )  # fmt: skip
-            return
+        if not any("." in name or name in mine for name in arrays):  # full names, then, whole or without the prefix
+            params = self.collect_params()
+            for before in ("", self.prefix):
+                if any(before + name in params for name in arrays):
+                    params.load_dict(
+                        arrays, ctx, allow_missing, ignore_extra, before, filename, cast_dtype, dtype_source
+                    )
+                    return
         twins: dict[int, Parameter] = {}
         targets = {name: [twins.setdefault(id(p), p)] for name, p in mine.items()}
         source = f"file '{filename}'"
@@ -308,11 +337,6 @@ class Block(Rich):
 
 class BlockNotReady(AttributeError, MXNetError):
     """A block used before its super().__init__() ran."""
-
-
-def _full_names(block: Block, arrays: dict) -> bool:
-    params = block.collect_params()
-    return any(name in params for name in arrays)
 
 
 def _held(value: Any) -> list[Block]:
@@ -336,6 +360,17 @@ def _walk(block: Block) -> list[Block]:
     return list(found.values())
 
 
-def indented(blocks: dict) -> str:
-    """Return lines `  (name): repr` of the blocks, nested reprs moved in by two."""
-    return "\n".join(f"  ({key}): " + repr(block).replace("\n", "\n  ") for key, block in blocks.items())
+def _tree_text(block: Block) -> str:
+    """Return `Kind(`, a line `  (name): repr` for each block inside, `)`; by a loop, since a net may be deep."""
+    lines: list[str] = []
+    todo: list[tuple[str, str, Any]] = [("", "", block)]  # (indentation, name, a block or a last line)
+    while todo:
+        indent, name, top = todo.pop()
+        if type(top).__repr__ is not Block.__repr__:
+            text = top if isinstance(top, str) else repr(top)
+            lines.append(indent + name + text.replace("\n", "\n" + indent))
+            continue
+        lines.append(f"{indent}{name}{type(top).__name__}(")
+        inside = [(indent + "  ", f"({key}): ", child) for key, child in top._shown().items()]
+        todo += [(indent, "", ")"), *(inside[::-1] or [(indent, "", "")])]
+    return "\n".join(lines)

@@ -1,10 +1,12 @@
-"""Errors that know where in a net they happened: every block they pass on the way up adds its name to the path."""
+"""Where in a net an error happened: every block that it passes on the way up adds its name to the path."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError
+
+_IN = "This happened in "  # so begins the note
 
 
 class Located(Exception):
@@ -13,16 +15,33 @@ class Located(Exception):
     def __init__(self, block: Any, text: str):
         super().__init__(text)
         self.text = text
-        self.trail = [block]  # from the block outward
+        self._trail = [block]  # from the block outward
 
     def __str__(self) -> str:
-        blocks = self.trail[::-1]
-        path = "net"
-        for outer, inner in zip(blocks, blocks[1:], strict=False):
-            keys = [k for k, child in outer._children.items() if child is inner] or [type(inner).__name__]
-            key = " or ".join(keys)  # a shared block stands at several places
-            path += f"[{key}]" if keys[0].isdigit() else f".{key}"
-        return f"{path} ({type(self.trail[0]).__name__}): {self.text}"
+        return f"{_path(self._trail)}: {self.text}"
+
+
+def passed(problem: Exception, block: Any) -> None:
+    """Note on an error that leaves `block` where in the net it happened; its class and its text stay."""
+    trail = problem.__dict__.setdefault("_trail", [])
+    if trail and trail[-1] is block:
+        return
+    trail.append(block)
+    if not isinstance(problem, Located):
+        notes = [note for note in getattr(problem, "__notes__", ()) if not note.startswith(_IN)]
+        problem.__notes__ = [*notes, _IN + _path(trail)]
+
+
+def _path(trail: list) -> str:
+    """Return net[0].hidden (Dense) for the blocks from the innermost outward."""
+    blocks, steps = trail[::-1], []
+    for outer, inner in zip(blocks, blocks[1:], strict=False):
+        keys = [k for k, child in outer._children.items() if child is inner] or [type(inner).__name__]
+        key = " or ".join(keys)  # a shared block stands at several places
+        steps.append(f"[{key}]" if keys[0].isdigit() else f".{key}")
+    if len(steps) > 20:
+        steps[10:-10] = [" ... "]
+    return f"net{''.join(steps)} ({type(trail[0]).__name__})"
 
 
 class InputError(Located, ArgumentError):

@@ -4,6 +4,7 @@ import numpy as onp
 import pytest
 
 from d2lblocks import autograd, gluon, np
+from d2lblocks.errors import ArgumentError
 from d2lblocks.gluon import nn
 from tests.errors.rows import check_table, covers, net_of, refused
 
@@ -200,6 +201,42 @@ def test_empty_batch(make):
 def test_gradient_before_backward_is_zero():
     net = net_of(dense())
     assert net[0].weight.grad().tolist() == [[0.0] * 3] * 4
+
+
+@covers("C12")
+def test_set_data_of_the_transpose_tells_the_cure():
+    refused(lambda: ready(dense()).weight.set_data(np.ones((3, 4))), ValueError, "the first is that of", "Write x.T")
+
+
+class Own(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.w = self.params.get("w", shape=(3, 2))
+        self.c = self.params.get("c", shape=(2,))
+
+    def forward(self, x):
+        return np.dot(x, self.w.data()) + self.c.data()
+
+
+@covers("C4")
+def test_an_error_in_an_own_block_tells_the_place():
+    net = net_of(nn.Dense(3), net_of(nn.Dense(4), Own(), ready=False))
+    problem = refused(lambda: net(X), ValueError, "matmul", "(2, 4)", "(3, 2)")
+    assert type(problem) is ArgumentError and problem.__notes__ == ["This happened in net[1][1] (Own)"]
+
+
+@covers("C4")
+def test_a_foreign_error_keeps_class_text_and_notes():
+    class Odd(nn.Block):
+        def forward(self, x):
+            problem = KeyError("mine")
+            problem.add_note("a note")
+            raise problem
+
+    with pytest.raises(KeyError) as caught:
+        net_of(nn.Dense(3), Odd())(X)
+    assert type(caught.value) is KeyError and caught.value.args == ("mine",)
+    assert caught.value.__notes__ == ["a note", "This happened in net[1] (Odd)"]
 
 
 @covers("C12")

@@ -47,12 +47,26 @@ def test_copies_of_everything_else(thing):
 
 
 @covers("B23")
+@pytest.mark.filterwarnings("ignore:All children of this Sequential")
 def test_copies_of_deep_and_wide_nets():
     deep = nn.Dense(2, in_units=2)
-    for _ in range(100):
+    for _ in range(300):
         deep = net_of(deep, ready=False)
     wide = net_of(*[nn.Dense(1, in_units=1) for _ in range(1000)])
     deep.initialize()
     for net, x in ((deep, np.ones((1, 2))), (wide, np.ones((1, 1)))):
         for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-            assert (twin(x) == net(x)).all()
+            assert (twin(x) == net(x)).all() and repr(twin) == repr(net)
+    assert repr(deep).count("Sequential(") == 300 and deep._repr_html_()
+    for action in (deep.hybridize, lambda: deep.cast("float64"), lambda: deep.apply(lambda block: None)):
+        action()
+    assert deep(np.ones((1, 2), dtype="float64")).dtype == "float64"
+
+
+@covers("B23")
+def test_copies_of_blocks_that_know_the_net_they_are_in():
+    net = net_of(nn.Dense(2, in_units=2), net_of(nn.Dense(2, in_units=2), ready=False))
+    net[1].boss = [net]
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), copy.copy(net)):
+        assert set(vars(twin)) == set(vars(net)) and twin(np.ones((1, 2))).shape == (1, 2)
+        assert (twin[1].boss[0] is twin) == (twin[1] is not net[1])

@@ -7,7 +7,7 @@ import pickle
 import numpy as onp
 import pytest
 
-from d2lblocks import gluon, init, np, npx
+from d2lblocks import autograd, gluon, init, np, npx
 from d2lblocks.gluon import nn
 from tests.errors.rows import covers, net_of, refused
 
@@ -76,6 +76,38 @@ def test_files_of_another_net(tmp_path, other, words):
     assert unchanged(net, before)
 
 
+class Own(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.w = self.params.get("w", shape=(3, 2))
+        self.c = self.params.get("c", shape=(2,))
+
+
+@covers("F3")
+def test_names_are_told_as_they_stand_in_the_file(tmp_path):
+    own = Own()
+    own.initialize()
+    own.save_parameters(tmp_path / "f")
+    for net in (net_of(Own()), net_of(nn.Dense(2), ready=False), nn.Dense(2)):
+        text = str(
+            refused(lambda net=net: net.load_parameters(tmp_path / "f"), ValueError, "contains parameters: 'w', 'c'.")
+        )
+        assert net.name not in text
+
+
+@covers("F3")
+def test_a_list_of_names_is_told_once_and_can_be_read(tmp_path):
+    net_of(*[nn.Dense(1, in_units=1) for _ in range(300)]).save_parameters(tmp_path / "f")
+    net = net_of(net_of(*[nn.Dense(1, in_units=1) for _ in range(200)], ready=False))
+    words = "'0.0.weight' is missing", "'0.0.bias'", "(600 in all)", "(399 in all)", "'0.weight' loaded", "(400 in all)"
+    text = str(refused(lambda: net.load_parameters(tmp_path / "f"), ValueError, *words))
+    assert text.count("which contains") == 2 and len(text) < 2500
+    net_of(*[nn.Dense(2, in_units=1) for _ in range(300)]).save_parameters(tmp_path / "g")
+    flat = net_of(*[nn.Dense(1, in_units=1) for _ in range(300)])
+    text = str(refused(lambda: flat.load_parameters(tmp_path / "g"), ValueError, "and 580 more"))
+    assert text.count("\n") == 20
+
+
 @covers("F4")
 @pytest.mark.parametrize("arrays", [[X, X], [], {}])
 def test_arrays_without_names(tmp_path, arrays):
@@ -102,6 +134,31 @@ def test_saving_what_has_no_numbers_yet(tmp_path, initialized):
     path.write_bytes(b"old")
     refused(lambda: net.save_parameters(path), kind, "d_weight")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+class Unused(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Dense(2), nn.Dense(2)
+
+    def forward(self, x):
+        return self.a(x)
+
+
+@covers("F5", "G18")
+def test_a_block_that_forward_never_reaches_is_named(tmp_path):
+    net = Unused()
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    kind, weight = gluon.parameter.DeferredInitializationError, net.b.weight.name
+    for action in (lambda: net.save_parameters(tmp_path / "f"), lambda: trainer.step(1)):
+        assert "reached" not in str(refused(action, kind, "_weight", "pass one batch"))
+    with autograd.record():
+        y = net(X)
+    refused(lambda: net.save_parameters(tmp_path / "f"), kind, weight, "never reached the block of 'b.weight'")
+    y.backward()
+    refused(lambda: trainer.step(1), kind, weight, "never reached the block")
+    assert list(tmp_path.iterdir()) == []
 
 
 @covers("F6")

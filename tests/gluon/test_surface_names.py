@@ -211,8 +211,10 @@ def test_parameter_dict_as_a_dict():
     found = nn.Dense(2, prefix="d_").collect_params()
     assert list(found) == list(found.keys()) == ["d_weight", "d_bias"] and "d_weight" in found
     assert [p for _, p in found.items()] == list(found.values())
-    with pytest.raises(KeyError, match="'nope'"):
-        found["nope"]
+    for name, told in (("nope", "'d_bias'"), ("d_weigth", "Did you mean 'd_weight'")):
+        with pytest.raises(KeyError) as missing:
+            found[name]
+        assert missing.value.args[0].startswith(f"'{name}'") and told in missing.value.args[0]
     with pytest.raises(TypeError, match="has no len"):
         len(found)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from d2lblocks import np, npx
 from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, kind_of, warn
-from d2lblocks.gluon.block import Block, indented
+from d2lblocks.gluon.block import Block
 from d2lblocks.gluon.hybrid import F, HybridBlock
 
 
@@ -37,8 +37,8 @@ class _Chain(Block):
             self._children.update(before)
             raise
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(\n{indented(self._children)}\n)"
+    def _shown(self) -> dict[str, Block]:
+        return self._children
 
     def __len__(self) -> int:
         return len(self._children)

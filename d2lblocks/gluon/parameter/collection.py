@@ -8,8 +8,8 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 from d2lblocks import initializer, io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, warn
-from d2lblocks.gluon.parameter.loading import assign, check_all
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, listed, nearest, warn
+from d2lblocks.gluon.parameter.loading import assign, check_all, named
 from d2lblocks.gluon.parameter.single import Constant, Parameter, known_sizes
 from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
@@ -33,8 +33,8 @@ class ParameterDict(Rich):
         try:
             return self._params[key]
         except KeyError:
-            known = ", ".join(self._params) or "none"
-            raise KeyError(f"There is no parameter {key!r} here. Known names: {known}.") from None
+            there = f"There are: {listed(self._params)}." if self._params else "There is none here."
+            raise KeyError(f"{key!r}: no parameter has this name. {nearest(str(key), self._params)}{there}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._params)
@@ -202,10 +202,8 @@ class ParameterDict(Rich):
     def load(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False, ignore_extra: bool = False,
              restore_prefix: str = "", cast_dtype: bool = False, dtype_source: str = "current") -> None:  # fmt: skip
         """Load what `save` wrote, by full names with `restore_prefix` put before each."""
-        loaded = io.load(filename)
-        if not isinstance(loaded, dict):
-            raise ArgumentError(f"File '{filename}' holds a list without names; parameters are found by their names.")
-        self.load_dict(loaded, ctx, allow_missing, ignore_extra, restore_prefix, filename, cast_dtype, dtype_source)
+        arrays = named(io.load(filename), filename)
+        self.load_dict(arrays, ctx, allow_missing, ignore_extra, restore_prefix, filename, cast_dtype, dtype_source)
 
     def load_dict(self, param_dict: dict, ctx: Any = None, allow_missing: bool = False, ignore_extra: bool = False,
                   restore_prefix: str = "", filename: Any = None, cast_dtype: bool = False,
@@ -213,8 +211,8 @@ class ParameterDict(Rich):
         """Take the numbers from a dict of arrays by full name."""
         if not isinstance(param_dict, dict):
             raise ArrayTypeError(f"load_dict takes a dict of arrays, got {type(param_dict).__name__}.")
-        arrays = {restore_prefix + re.sub("^(arg|aux):", "", name): x for name, x in param_dict.items()}
         source = "dict" if filename is None else f"file '{filename}'"
+        arrays = {restore_prefix + name: x for name, x in named(param_dict, source).items()}
         targets = {name: [p] for name, p in self.items()}
         plan = check_all(targets, arrays, source, allow_missing, ignore_extra, cast_dtype, dtype_source)
         assign(plan, ctx, dtype_source if cast_dtype else "current")

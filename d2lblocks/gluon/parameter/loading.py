@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from typing import Any
 
-from d2lblocks.errors import ArgumentError, MismatchError
+from d2lblocks.errors import ArgumentError, MismatchError, listed, nearest
 from d2lblocks.gluon.parameter.single import Parameter, contexts_of
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
 
 Plan = list[tuple[Parameter, ndarray]]
+_MOST = 20  # differences that one message tells
 
 
 def check_all(targets: dict[str, list[Parameter]], arrays: dict[str, ndarray], source: str, allow_missing: bool,
@@ -22,36 +23,39 @@ def check_all(targets: dict[str, list[Parameter]], arrays: dict[str, ndarray], s
     if cast_dtype and dtype_source not in ("current", "saved"):
         raise MismatchError(f"dtype_source must be 'current' or 'saved', got {dtype_source!r}.")
     found = {id(p) for name in arrays if name in targets for p in targets[name]}
-    problems = []
-    if not allow_missing:
-        missing = [name for name, ps in targets.items() if not any(id(p) in found for p in ps)]
-        problems += [_missing(name, arrays, source) for name in missing]
-    if not ignore_extra:
-        problems += [_extra(name, targets, source) for name in arrays if name not in targets]
-    plan = []
-    for name, x in arrays.items():
-        for p in targets.get(name, ()):
-            problem = _misfit(name, p, x, source, cast_dtype)
-            problems += [problem] if problem else []
-            plan.append((p, x))
+    missing = [name for name, ps in targets.items() if not any(id(p) in found for p in ps)]
+    extra = [name for name in arrays if name not in targets]
+    problems = [] if allow_missing else _missing(missing, arrays, source)
+    problems += [] if ignore_extra else _extra(extra, targets, source)
+    plan = [(p, x) for name, x in arrays.items() for p in targets.get(name, ())]
+    misfits = [_misfit(name, p, x, source, cast_dtype) for name, x in arrays.items() for p in targets.get(name, ())]
+    problems += [text for text in misfits if text]
     if problems:
-        raise MismatchError("\n".join(problems))
+        more = [f"... and {len(problems) - _MOST} more."] if len(problems) > _MOST else []
+        raise MismatchError("\n".join(problems[:_MOST] + more))
     return plan
 
 
-def _missing(name: str, arrays: dict, source: str) -> str:
-    return (
-        f"Parameter '{name}' is missing in {source}, which contains parameters: {_listed(arrays)}. "
-        f"{_nearest(name, arrays)}Set allow_missing=True to ignore missing parameters."
-    )
+def _missing(names: list, arrays: dict, source: str) -> list[str]:
+    """Return a sentence on the first name, with what the file has instead, and one on the others."""
+    return [
+        f"Parameter '{name}' is missing in {source}, which contains parameters: {listed(arrays)}. "
+        f"{nearest(name, arrays)}Set allow_missing=True to ignore missing parameters."
+        for name in names[:1]
+    ] + _others("Missing too", names)
 
 
-def _extra(name: str, targets: dict, source: str) -> str:
-    return (
+def _extra(names: list, targets: dict, source: str) -> list[str]:
+    return [
         f"Parameter '{name}' loaded from {source} is not present in the net, which contains parameters: "
-        f"{_listed(targets)}. {_nearest(name, targets)}Set ignore_extra=True to ignore. Files written by "
+        f"{listed(targets)}. {nearest(name, targets)}Set ignore_extra=True to ignore. Files written by "
         "net.save_parameters use structural names, which do not depend on name counters."
-    )
+        for name in names[:1]
+    ] + _others("Not present either", names)
+
+
+def _others(what: str, names: list) -> list[str]:
+    return [f"{what}: {listed(names[1:])}."] if len(names) > 1 else []
 
 
 def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) -> str | None:
@@ -70,16 +74,6 @@ def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) 
     return None
 
 
-def _listed(names: Any) -> str:
-    names = [f"'{n}'" for n in names]
-    return ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
-
-
-def _nearest(name: str, names: Any) -> str:
-    close = difflib.get_close_matches(name, list(names), 1)
-    return f"Did you mean '{close[0]}'? " if close else ""
-
-
 def assign(plan: Plan, ctx: Any, dtype_source: str) -> None:
     """Put the arrays into their parameters; waiting and new ones become ready."""
     contexts = contexts_of(ctx)
@@ -94,10 +88,14 @@ def assign(plan: Plan, ctx: Any, dtype_source: str) -> None:
 
 
 def named(loaded: Any, filename: Any) -> dict[str, ndarray]:
-    """Return the dict that was loaded; ArgumentError for a list or an empty file, which have no names."""
+    """Return the dict that was loaded, its names without what `export` puts before them.
+
+    Raises:
+        ArgumentError: a list or an empty file, which have no names.
+    """
     if not isinstance(loaded, dict):
         raise ArgumentError(
             f"File '{filename}' holds {'a list of arrays without names' if loaded else 'nothing'}; a net finds its "
             "parameters by their names. Save it with net.save_parameters(file)."
         )
-    return loaded
+    return {re.sub("^(arg|aux):", "", name): x for name, x in loaded.items()}

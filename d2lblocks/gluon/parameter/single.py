@@ -89,8 +89,11 @@ class Parameter(Rich):
             fits = new is not None and len(new) == len(self._shape)
             if not fits or any(old not in (-1, n) for old, n in zip(self._shape, new or (), strict=True)):
                 unknown = " (-1: not known yet)" if -1 in self._shape else ""
+                transposed = new is not None and new[::-1] == self._shape
+                cure = "Write x.T." if transposed else "Give numbers of the first, or make a layer of other sizes."
                 raise MismatchError(
-                    f"Shape {new} is incompatible with shape {self._shape} of Parameter '{self.name}'{unknown}."
+                    f"Expected shape {self._shape}{unknown} is incompatible with given shape {new}: the first is that of "
+                    f"Parameter '{self.name}', the second is new. {cure}"
                 )
         self._shape = new
 

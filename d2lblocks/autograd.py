@@ -303,7 +303,7 @@ class Function:
             raise ArgumentError(
                 f"{type(self).__name__}.backward() gave {len(pulled)} gradients for {len(node.parents)} inputs."
             )
-        for g, x in zip(pulled, node.args or (), strict=True):
+        for g, x in zip(pulled, node.args, strict=True):
             if g is None:
                 continue
             _check_array(g, f"A gradient that {type(self).__name__}.backward() returns")

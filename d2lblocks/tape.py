@@ -12,9 +12,8 @@ import numpy as onp
 
 from d2lblocks.errors import NotRecordedError
 
-_clock = count(
-    1
-)  # stamps nodes and writes: a node is younger than its parents, so age is a valid order for the walk back
+# Stamps nodes and writes: a node is younger than its parents, so age is a valid order for the walk back.
+_clock = count(1)
 
 
 def stamp() -> int:
@@ -121,7 +120,8 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     order = reachable(heads)
     grads: dict = {}
     for y, g in zip(heads, seeds, strict=True):
-        _add(grads, (y._node, y._out), g)
+        place = y._node, y._out
+        grads[place] = grads[place] + g if place in grads else g
     kept = {place: grads.get(place) for place in keep}
     before = state.pulling, state.training
     state.pulling, state.training = True, train_mode
@@ -139,7 +139,7 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                 if not any(part is not None for part in g):
                     continue
             for place, part in zip(node.parents, node.op.pullback(node, g, grads, lift), strict=True):
-                if place is not None and part is not None:
+                if place is not None and part is not None:  # not in place: a rule may have handed one array to two
                     grads[place] = grads[place] + part if place in grads else part
     finally:
         state.pulling, state.training = before
@@ -167,18 +167,13 @@ def reachable(heads: Sequence) -> list[Node]:
     return sorted(seen, key=attrgetter("age"), reverse=True)
 
 
-def _add(grads: dict, place: tuple, g: Any) -> None:
-    """Add g to what has come in for this place. Never in place: a rule may have handed the same array to two."""
-    grads[place] = grads[place] + g if place in grads else g
-
-
 def buffers(parents: Sequence, grads: dict) -> list:
     """Return, per argument, where its gradient may be written: a leaf's own buffer, True for anywhere, None for unwanted."""
-    return [
-        None
-        if place is None
-        else place[0].grad
-        if type(place[0]) is Leaf and place[0].private and place[0].req == "write" and place not in grads
-        else True
-        for place in parents
-    ]
+    found: list[Any] = []
+    for place in parents:
+        leaf = place and place[0]
+        if type(leaf) is Leaf and leaf.private and leaf.req == "write" and place not in grads:
+            found.append(leaf.grad)
+        else:
+            found.append(place and True)
+    return found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from d2lblocks import autograd
+from d2lblocks import autograd, np
 from d2lblocks.errors import MXNetError
 from d2lblocks.gluon import nn
 
@@ -133,6 +133,18 @@ def refused(action, kind, *words):
     assert ours or type(problem) in (TypeError, NotImplementedError, AttributeError), text
     assert not autograd.is_recording() and not autograd.is_training() and not autograd.state.pulling
     return problem
+
+
+class Own(nn.Block):
+    """An own block of 3 inputs and 2 outputs, made as the book makes one."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = self.params.get("w", shape=(3, 2))
+        self.c = self.params.get("c", shape=(2,))
+
+    def forward(self, x):
+        return np.dot(x, self.w.data()) + self.c.data()
 
 
 def net_of(*layers, ready=True, hybrid=False):

@@ -180,6 +180,7 @@ TABLE = [
         ({"shape": (2,)}, {"shape": (2, 3)}, "(2,)", "(2, 3)"),
         ({"shape": (2, 3)}, {"shape": (2, 3), "grad_req": "add"}, "add", "write"))),
     ("B14", got_twice({"shape": 2}, {"dtype": "float64"}), AssertionError, "'float64'", "'float32'"),
+    ("B14", got_twice({"shape": 2}, {"shape": 2, "initt": "zeros"}), TypeError, "'initt'"),
     ("B14", lambda: gluon.Parameter("w", shape=(2.5, 3)), TypeError, "2.5"),
     ("B14", lambda: gluon.Parameter("w", shape="ab"), TypeError, "'ab'"),
     *(("B16", lambda a=a: nn.Dense(*a), kind, "Dense", "units", word) for a, kind, word in (

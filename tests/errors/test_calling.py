@@ -6,7 +6,7 @@ import pytest
 from d2lblocks import autograd, gluon, np
 from d2lblocks.errors import ArgumentError
 from d2lblocks.gluon import nn
-from tests.errors.rows import check_table, covers, net_of, refused
+from tests.errors.rows import Own, check_table, covers, net_of, refused
 
 X, NAN = np.ones((2, 3)), float("nan")
 OFFICIAL = onp.ones((2, 3))
@@ -206,16 +206,6 @@ def test_gradient_before_backward_is_zero():
 @covers("C12")
 def test_set_data_of_the_transpose_tells_the_cure():
     refused(lambda: ready(dense()).weight.set_data(np.ones((3, 4))), ValueError, "the first is that of", "Write x.T")
-
-
-class Own(nn.Block):
-    def __init__(self):
-        super().__init__()
-        self.w = self.params.get("w", shape=(3, 2))
-        self.c = self.params.get("c", shape=(2,))
-
-    def forward(self, x):
-        return np.dot(x, self.w.data()) + self.c.data()
 
 
 @covers("C4")

@@ -9,7 +9,7 @@ import pytest
 
 from d2lblocks import autograd, gluon, init, np, npx
 from d2lblocks.gluon import nn
-from tests.errors.rows import covers, net_of, refused
+from tests.errors.rows import Own, covers, net_of, refused
 
 X = np.ones((2, 3))
 
@@ -74,13 +74,6 @@ def test_files_of_another_net(tmp_path, other, words):
     for kind in (ValueError, AssertionError):
         refused(lambda: net.load_parameters(tmp_path / "f"), kind, str(tmp_path / "f"), *words)
     assert unchanged(net, before)
-
-
-class Own(nn.Block):
-    def __init__(self):
-        super().__init__()
-        self.w = self.params.get("w", shape=(3, 2))
-        self.c = self.params.get("c", shape=(2,))
 
 
 @covers("F3")

@@ -130,8 +130,7 @@ class HybridLambda(HybridBlock):
 
     def __init__(self, function: Any, prefix: str | None = None):
         super().__init__(prefix=prefix)
-        found, self._func_name = _function(function)
-        self._func = found
+        self._func, self._func_name = _function(function)
         self._takes_F = not isinstance(function, str)
 
     def forward(self, x: Any, *args: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from d2lblocks import initializer, io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, listed, nearest, warn
 from d2lblocks.gluon.parameter.loading import assign, check_all, named
-from d2lblocks.gluon.parameter.single import Constant, Parameter, known_sizes
+from d2lblocks.gluon.parameter.single import Constant, Parameter, agree, known_sizes
 from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
@@ -75,29 +75,25 @@ class ParameterDict(Rich):
             AssertionError: it exists with other attributes.
         """
         name = self._prefix + name
-        found = self._find(name)
+        new, found = Parameter(name, **kwargs), self._find(name)
         if found is None:
-            self._params[name] = found = Parameter(name, **kwargs)
-            return found
+            self._params[name] = new
+            return new
         for key, wanted in kwargs.items():
             stored = getattr(found, key, None)
-            if key == "shape" and stored is not None and wanted is not None:
-                self._match_shape(found, wanted)
-            elif (
-                key not in ("init", "allow_deferred_init", "shape")
-                and stored is not None
-                and not _equal(key, stored, wanted)
-            ):
+            if key in ("shape", "init"):
+                if stored is None:
+                    setattr(found, key, wanted)
+                elif key == "shape" and wanted is not None:
+                    self._match_shape(found, wanted)
+            elif stored is not None and not _equal(key, stored, wanted):
                 self._refuse(name, key, _shown(key, wanted), _shown(key, stored))
-            elif stored is None:
-                setattr(found, key, wanted)
         return found
 
     def _match_shape(self, found: Parameter, wanted: Any) -> None:
         """Fill in the sizes that only one side knows."""
-        wanted = known_sizes(wanted)
-        stored = found.shape or ()
-        if len(wanted) != len(stored) or any(a != b and -1 not in (a, b) for a, b in zip(wanted, stored, strict=True)):
+        wanted, stored = known_sizes(wanted), found.shape
+        if not agree(wanted, stored):
             self._refuse(found.name, "shape", wanted, stored)
         merged = tuple(b if a == -1 else a for a, b in zip(wanted, stored, strict=True))
         if merged != stored:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from d2lblocks.errors import ArgumentError, MismatchError, listed, nearest
-from d2lblocks.gluon.parameter.single import Parameter, contexts_of
+from d2lblocks.gluon.parameter.single import Parameter, agree, contexts_of
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
 
@@ -60,11 +60,10 @@ def _others(what: str, names: list) -> list[str]:
 
 def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) -> str | None:
     """Return what does not fit, None if all does."""
-    shape = p.shape if p.shape is not None else (-1,) * x.ndim
-    if len(shape) != x.ndim or any(a not in (-1, b) for a, b in zip(shape, x.shape, strict=True)):
+    if p.shape is not None and not agree(p.shape, x.shape):
         return (
             f"Failed loading Parameter '{p.name}' ({name}) from {source}: saved params: shape incompatible expected "
-            f"{shape} vs saved {x.shape}"
+            f"{p.shape} vs saved {x.shape}"
         )
     if not cast_dtype and as_dtype(p.dtype) != x.dtype:
         return (

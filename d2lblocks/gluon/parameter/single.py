@@ -333,6 +333,11 @@ def contexts_of(ctx: Any) -> list[Context]:
     return list(dict.fromkeys(require_cpu(c) for c in (ctx if isinstance(ctx, list | tuple) else [ctx])))
 
 
+def agree(known: tuple, sizes: tuple) -> bool:
+    """Return whether two shapes may be one: -1, a size not known yet, agrees with every size."""
+    return len(known) == len(sizes) and all(a == b or -1 in (a, b) for a, b in zip(known, sizes, strict=True))
+
+
 def known_sizes(shape: Any) -> Any:
     """Return the shape as a tuple in which unknown sizes are -1."""
     if shape is None:

@@ -39,7 +39,7 @@ class HybridBlock(Block):
 
     def hybridize(self, active: bool = True, backend: Any = None, clear: bool = True, static_alloc: bool = False,
                   static_shape: bool = False, **kwargs: Any) -> None:  # fmt: skip
-        """Mark the tree for compiled execution. Results are the same; the options are accepted for old programs."""
+        """Mark the tree as hybridized. Nothing is compiled and results are the same; old programs may give their options."""
         self.__dict__["_active"] = active
         super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape)
 

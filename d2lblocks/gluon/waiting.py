@@ -73,7 +73,7 @@ class Waiting(ndarray):
 
     def __init__(self, parameter: Parameter, where: Context, finish: Callable[[], None]):
         self._parameter, self._where, self._finish, self._ctx = parameter, where, finish, None
-        self.learn(self.shape)
+        self.learn(self.shape)  # somebody may have told all sizes already
 
     shape = property(lambda self: self._parameter.shape or ())
     ndim = property(lambda self: len(self.shape))
@@ -109,9 +109,12 @@ def looked_at(name: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
     """Call an operation, after its rule has told the shapes of the parameters among its arguments."""
     if name in RULES and any(isinstance(a, Waiting) for a in (*args, *kwargs.values())):
         told: dict[str, tuple] = {}
-        with suppress(IndexError):  # an array of too few axes tells nothing
+        given: dict[str, Any] = {}
+        with suppress(
+            IndexError, TypeError, AttributeError
+        ):  # too few axes or arguments, or no array: that tells nothing
+            given = inspect.signature(RULES[name]).bind(*args, **kwargs).arguments
             told = RULES[name](*args, **kwargs)
-        given = inspect.signature(RULES[name]).bind(*args, **kwargs).arguments
         for argument, shape in told.items():
             value = given.get(argument)
             if isinstance(value, Waiting):

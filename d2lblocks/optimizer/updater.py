@@ -54,7 +54,8 @@ class Updater:
     def get_states(self, dump_optimizer: bool = False) -> bytes:
         """Return `arrays` as bytes (an npz archive); the optimizer's settings are code and stay there."""
         buffer = io.BytesIO()
-        onp.savez(buffer, **{name: x._data for name, x in self.arrays().items()})  # pyright: ignore[reportArgumentType]
+        raw: dict[str, Any] = {name: x._data for name, x in self.arrays().items()}
+        onp.savez(buffer, **raw)
         return buffer.getvalue()
 
     def set_states(self, states: bytes) -> None:

@@ -289,6 +289,8 @@ def test_sizes_told_by_use(use, given, found):
         (lambda F, x, w: w * 2, "multiply"),
         (lambda F, x, w: w.sum(), "sum"),
         (lambda F, x, w: F.np.dot(x.sum(), w), "dot"),
+        (lambda F, x, w: F.np.dot(w), "dot"),
+        (lambda F, x, w: F.np.dot(None, w), "dot"),
     ],
 )
 def test_use_that_tells_nothing(use, operation):

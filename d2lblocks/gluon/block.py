@@ -21,7 +21,7 @@ from d2lblocks.gluon.hooks import HookHandle
 from d2lblocks.gluon.located import passed
 from d2lblocks.gluon.naming import NameScope, current_scope
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
-from d2lblocks.gluon.parameter.loading import assign, check_all, named
+from d2lblocks.gluon.parameter.loading import load_into, named
 from d2lblocks.gluon.summary import summary_text
 from d2lblocks.gluon.watch import Call, note_first_calls, tell
 from d2lblocks.np.ndarray import ndarray
@@ -320,11 +320,8 @@ class Block(Rich):
                         arrays, ctx, allow_missing, ignore_extra, before, filename, cast_dtype, dtype_source
                     )
                     return
-        twins: dict[int, Parameter] = {}
-        targets = {name: [twins.setdefault(id(p), p)] for name, p in mine.items()}
         source = f"file '{filename}'"
-        plan = check_all(targets, arrays, source, allow_missing, ignore_extra, cast_dtype, dtype_source)
-        assign(plan, ctx, dtype_source if cast_dtype else "current")
+        load_into(mine, arrays, source, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
 
     def save(self, prefix: str) -> None:
         """Save the parameters as `prefix`-model.params. The architecture is the code that made the net."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from d2lblocks import initializer, io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, listed, nearest, warn
-from d2lblocks.gluon.parameter.loading import assign, check_all, named
+from d2lblocks.gluon.parameter.loading import load_into, named
 from d2lblocks.gluon.parameter.single import Constant, Parameter, agree, known_sizes
 from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
@@ -209,9 +209,7 @@ class ParameterDict(Rich):
             raise ArrayTypeError(f"load_dict takes a dict of arrays, got {type(param_dict).__name__}.")
         source = "dict" if filename is None else f"file '{filename}'"
         arrays = {restore_prefix + name: x for name, x in named(param_dict, source).items()}
-        targets = {name: [p] for name, p in self.items()}
-        plan = check_all(targets, arrays, source, allow_missing, ignore_extra, cast_dtype, dtype_source)
-        assign(plan, ctx, dtype_source if cast_dtype else "current")
+        load_into(self._params, arrays, source, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
 
 
 def _equal(key: str, stored: Any, wanted: Any) -> bool:

@@ -5,35 +5,33 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from d2lblocks.context import Context
 from d2lblocks.errors import ArgumentError, MismatchError, listed, nearest
 from d2lblocks.gluon.parameter.single import Parameter, agree, contexts_of
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
 
-Plan = list[tuple[Parameter, ndarray]]
 _MOST = 20  # differences that one message tells
 
 
-def check_all(targets: dict[str, list[Parameter]], arrays: dict[str, ndarray], source: str, allow_missing: bool,
-              ignore_extra: bool, cast_dtype: bool, dtype_source: str) -> Plan:  # fmt: skip
-    """Return which array goes into which parameter, or raise MismatchError naming all differences at once.
-
-    `targets` maps a name to the parameter behind it, listed so that tied parameters count as found under one name.
-    """
+def load_into(targets: dict[str, Parameter], arrays: dict[str, ndarray], source: str, ctx: Any, allow_missing: bool,
+              ignore_extra: bool, cast_dtype: bool, dtype_source: str) -> None:  # fmt: skip
+    """Put every array into the parameter of its name, or raise MismatchError naming all differences at once."""
     if cast_dtype and dtype_source not in ("current", "saved"):
         raise MismatchError(f"dtype_source must be 'current' or 'saved', got {dtype_source!r}.")
-    found = {id(p) for name in arrays if name in targets for p in targets[name]}
-    missing = [name for name, ps in targets.items() if not any(id(p) in found for p in ps)]
+    plan = [(name, targets[name], x) for name, x in arrays.items() if name in targets]
+    found = {id(p) for _, p, _ in plan}  # a tied parameter counts as found under each of its names
+    missing = [name for name, p in targets.items() if id(p) not in found]
     extra = [name for name in arrays if name not in targets]
     problems = [] if allow_missing else _missing(missing, arrays, source)
     problems += [] if ignore_extra else _extra(extra, targets, source)
-    plan = [(p, x) for name, x in arrays.items() for p in targets.get(name, ())]
-    misfits = [_misfit(name, p, x, source, cast_dtype) for name, x in arrays.items() for p in targets.get(name, ())]
-    problems += [text for text in misfits if text]
+    problems += [text for entry in plan if (text := _misfit(*entry, source, cast_dtype))]
     if problems:
         more = [f"... and {len(problems) - _MOST} more."] if len(problems) > _MOST else []
         raise MismatchError("\n".join(problems[:_MOST] + more))
-    return plan
+    contexts = contexts_of(ctx)
+    for _, p, x in plan:
+        _assign(p, x, contexts, cast_dtype and dtype_source == "saved")
 
 
 def _missing(names: list, arrays: dict, source: str) -> list[str]:
@@ -73,17 +71,15 @@ def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) 
     return None
 
 
-def assign(plan: Plan, ctx: Any, dtype_source: str) -> None:
-    """Put the arrays into their parameters; waiting and new ones become ready."""
-    contexts = contexts_of(ctx)
-    for p, x in plan:
-        if dtype_source == "saved":
-            p.dtype = str(x.dtype)
-        p.shape = x.shape
-        if p._data is None:
-            p._become(x.astype(as_dtype(p.dtype)), contexts)
-        else:
-            p.set_data(x)
+def _assign(p: Parameter, x: ndarray, contexts: list[Context], take_dtype: bool) -> None:
+    """Put x into a parameter; a waiting or new one becomes ready."""
+    if take_dtype:
+        p.dtype = str(x.dtype)
+    p.shape = x.shape
+    if p._data is None:
+        p._become(x.astype(as_dtype(p.dtype)), contexts)
+    else:
+        p.set_data(x)
 
 
 def named(loaded: Any, filename: Any) -> dict[str, ndarray]:

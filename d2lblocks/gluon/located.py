@@ -9,21 +9,38 @@ from d2lblocks.errors import ArgumentError, ArrayTypeError
 _IN = "This happened in "  # so begins the note
 
 
+class _Trail(list):
+    """The blocks an error passed, from the innermost outward. They stay at home when it is sent to another process."""
+
+    def __reduce__(self) -> tuple:
+        return _Trail, ()
+
+
 class Located(Exception):
     """Mixin: the message begins with the path of the block, such as `net[0] (Dense)`."""
 
     def __init__(self, block: Any, text: str):
         super().__init__(text)
         self.text = text
-        self._trail = [block]  # from the block outward
+        self._trail = _Trail([block])
 
     def __str__(self) -> str:
-        return f"{_path(self._trail)}: {self.text}"
+        return f"{_path(self._trail)}: {self.text}" if self._trail else self.text
+
+    def __reduce__(self) -> tuple:
+        return _from_afar, (type(self), str(self))
+
+
+def _from_afar(kind: type[Located], text: str) -> Located:
+    """Return an error of another process, whose text has the path already."""
+    problem = kind(None, text)
+    problem._trail.clear()
+    return problem
 
 
 def passed(problem: Exception, block: Any) -> None:
     """Note on an error that leaves `block` where in the net it happened; its class and its text stay."""
-    trail = problem.__dict__.setdefault("_trail", [])
+    trail = problem.__dict__.setdefault("_trail", _Trail())
     if trail and trail[-1] is block:
         return
     trail.append(block)

@@ -1,5 +1,7 @@
 """Bad input to nets, parameters and losses."""
 
+import pickle
+
 import numpy as onp
 import pytest
 
@@ -227,6 +229,22 @@ def test_a_foreign_error_keeps_class_text_and_notes():
         net_of(nn.Dense(3), Odd())(X)
     assert type(caught.value) is KeyError and caught.value.args == ("mine",)
     assert caught.value.__notes__ == ["a note", "This happened in net[1] (Odd)"]
+
+
+class Odd(nn.Block):
+    def forward(self, x):
+        raise KeyError("mine")
+
+
+@covers("C4")
+@pytest.mark.parametrize("layer", [nn.Dense(1, in_units=7), Own(), Odd()])
+def test_an_error_goes_to_another_process(layer):
+    with pytest.raises(Exception, match=r"net\[1\]|matmul|mine") as caught:
+        net_of(nn.Lambda(lambda x: x), layer)(X[:, :2])  # a net that no pickle takes
+    problem = caught.value
+    twin = pickle.loads(pickle.dumps(problem))
+    assert type(twin) is type(problem) and str(twin) == str(problem)
+    assert getattr(twin, "__notes__", None) == getattr(problem, "__notes__", None)
 
 
 @covers("C12")

@@ -72,7 +72,7 @@ def make_environment() -> None:
     except (OSError, subprocess.CalledProcessError) as problem:
         raise SetupError(
             f"No virtual environment could be made in {VENV}: {problem}. Copy the folder to a place where you may "
-            "write and where there is room (1 GB), and run it there."
+            "write and where there is room (1.2 GB), and run it there."
         ) from None
 
 
@@ -160,7 +160,7 @@ def install_packages() -> None:
     start = time.monotonic()
     what = ("--quiet", "--editable", ".[lab,test]")
     make_pip()
-    say("installing packages (0.8 GB)")
+    say("installing packages (1.1 GB)")
     pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install")
     uv = [shutil.which("uv")] if shutil.which("uv") else [PYTHON, "-m", "uv"]
     if len(uv) == 1 or run(*pip, "--quiet", "--retries", "1", "uv", quiet=True).returncode == 0:
@@ -172,7 +172,7 @@ def install_packages() -> None:
     if run(*pip, *what).returncode:
         raise SetupError(
             "The packages could not be installed; the lines above say why. Most often the network is the reason, or "
-            "a full disk (1 GB is needed). Then run this command again."
+            "a full disk (1.2 GB are needed). Then run this command again."
         )
     say(f"installed in {time.monotonic() - start:.0f} s")
 

@@ -192,3 +192,18 @@ def test_gradients_are_added_up_by_hand_over_devices():
     parts[0][:] += parts[1].copyto(parts[0].ctx)
     parts[0].copyto(parts[1])
     assert [p.tolist() for p in parts] == [[[3, 3]], [[3, 3]]] and [p.ctx for p in parts] == DEVICES
+
+
+def test_a_step_leaves_each_device_its_own_gradient():
+    w = gluon.Parameter("w", shape=(1,), init=init.One())
+    w.initialize(ctx=DEVICES)
+    w.grad_req = "add"
+    trainer = gluon.Trainer([w], "sgd", {"learning_rate": 1.0})
+    for step in (1, 2):
+        with autograd.record():
+            losses = [x.sum() * (i + 1) for i, x in enumerate(w.list_data())]
+        for part in losses:
+            part.backward()
+        trainer.step(1)
+        assert [g.tolist() for g in w.list_grad()] == [[step], [2 * step]]
+    assert [x.tolist() for x in w.list_data()] == [[1 - 3 - 6]] * 2

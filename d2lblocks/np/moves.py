@@ -333,8 +333,7 @@ def stack(arrays, axis=0, out=None):
     shapes = {a.shape for a in arrays}
     if len(shapes) != 1:
         raise ArgumentError(f"stack needs arrays of one shape, got {sorted(shapes)}.")
-    ndim = len(next(iter(shapes))) + 1
-    axis = _axes(axis, ndim)[0]
+    axis = _axes(axis, len(shapes.pop()) + 1)[0]
     return concatenate([expand_dims(a, axis=axis) for a in arrays], axis, out)
 
 

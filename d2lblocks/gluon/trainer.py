@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from d2lblocks import io
@@ -59,7 +59,11 @@ class Trainer:
 
     def allreduce_grads(self) -> None:
         """Give every context the sum of its parameter's fresh gradients over all contexts."""
-        self._add_up([p.list_data() for p in self._params if p.grad_req != "null"])
+        for copies in [p.list_data() for p in self._params if p.grad_req != "null"]:
+            total = _total(copies)
+            for x in copies if total is not None and len(copies) > 1 else ():
+                leaf: Any = x._node
+                leaf.grad[...], leaf.fresh = total, True
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, / batch_size.
@@ -67,13 +71,11 @@ class Trainer:
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
-        live = self._live(batch_size, ignore_stale_grad)
-        self._add_up(live.values())
-        self._move(live, batch_size)
+        self._move(self._live(batch_size, ignore_stale_grad), batch_size, _total)
 
     def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Do what `step` does, after a call of `allreduce_grads`."""
-        self._move(self._live(batch_size, ignore_stale_grad), batch_size)
+        self._move(self._live(batch_size, ignore_stale_grad), batch_size, lambda copies: _total(copies[:1]))
 
     def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[ndarray]]:
         """Return the copies of every parameter that learns, by its number. All are looked at before any is moved."""
@@ -99,26 +101,17 @@ class Trainer:
                 raise StaleGradient(_told(stale, sum(map(len, live.values()))))
         return live
 
-    @staticmethod
-    def _add_up(parameters: Iterable[list[ndarray]]) -> None:
-        for copies in [c for c in parameters if len(c) > 1]:
-            leaves: list[Any] = [x._node for x in copies]
-            fresh = [leaf.grad for leaf in leaves if leaf.fresh]
-            total = sum(fresh)
-            for leaf in leaves if fresh else ():
-                leaf.grad[...], leaf.fresh = total, True
-
-    def _move(self, live: dict[int, list[ndarray]], batch_size: int) -> None:
+    def _move(self, live: dict[int, list[ndarray]], batch_size: int, gradient: Callable) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
         for i, copies in live.items():
-            data = copies[0]
-            leaf: Any = data._node
-            if leaf.fresh:
-                self._updater(i, wrap(leaf.grad), data)
+            data, grad = copies[0], gradient(copies)
+            if grad is not None:
+                self._updater(i, wrap(grad), data)
+            for x in copies:
+                leaf: Any = x._node
                 leaf.fresh = False
             for x in copies[1:]:
-                leaf = x._node
-                x[...], leaf.fresh = data, False
+                x[...] = data
         tell(self, "step")
         tell_once([self._params[i] for i in live], "step")
 
@@ -159,6 +152,13 @@ def _told(stale: list, count: int) -> str:
     if len(stale) == count:
         return text + ". No gradient is fresh: call loss.backward() before step()."
     return text + (f". Stale too: {listed(dict.fromkeys(name for name, _ in others))}." if others else "")
+
+
+def _total(copies: list[ndarray]) -> Any:
+    """Return the sum of the fresh gradients of a parameter's copies, None if none is fresh."""
+    leaves: list[Any] = [x._node for x in copies]
+    fresh = [leaf.grad for leaf in leaves if leaf.fresh]
+    return sum(fresh[1:], fresh[0]) if fresh else None
 
 
 def _optimizer(given: Any, arguments: dict | None, params: dict) -> Any:

@@ -168,7 +168,7 @@ def full_like(
     a: ndarray, fill_value: Any, dtype: Any = None, order: str = "C", ctx: Any = None, out: Any = None
 ) -> Any:
     """Return an array of the shape and dtype of a, filled with one value."""
-    return full(a.shape, fill_value, a.dtype if dtype is None else dtype, order, ctx, out)
+    return full(a.shape, fill_value, a.dtype if dtype is None else dtype, order, a.ctx if ctx is None else ctx, out)
 
 
 @composed
@@ -176,7 +176,8 @@ def empty_like(
     prototype: ndarray, dtype: Any = None, order: str = "C", subok: bool = False, shape: Any = None
 ) -> ndarray:
     """Return an uninitialized array of the shape and dtype of the prototype."""
-    return empty(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
+    shape, dtype = prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype
+    return empty(shape, dtype, ctx=prototype.ctx)
 
 
 @composed

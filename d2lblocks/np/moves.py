@@ -20,6 +20,11 @@ def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return onp.lib.array_utils.normalize_axis_tuple(axis, ndim)
 
 
+def over(axis: Any) -> Any:
+    """Return axis as official NumPy takes it: it wants a tuple where Gluon also takes a list."""
+    return tuple(axis) if type(axis) is list else axis
+
+
 def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
     """Return the shape a reduction over `axis` would have with keepdims=True."""
     axes = _axes(axis, len(shape))
@@ -37,7 +42,7 @@ def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A00
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
     cut = dtype is not None and a.dtype.kind == "f" and dtype.kind != "f"  # cut the sum, not every entry
-    total = add_up(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
+    total = add_up(a, over(axis), None if cut else dtype, None, bool(keepdims), initial or 0)
     return total.astype(dtype) if cut else total
 
 
@@ -76,7 +81,7 @@ def _(g, z, a, newshape, order="C"):
 @op
 def squeeze(a, *, axis=None):
     """Drop axes of length 1."""
-    return onp.squeeze(a, axis).copy()
+    return onp.squeeze(a, over(axis)).copy()
 
 
 @squeeze.vjp("a")
@@ -118,9 +123,9 @@ def swapaxes(a, axis1, axis2):
 @composed
 def moveaxis(a, source, destination):
     """Move axes to new places; the others keep their order."""
-    sources, places = _axes(source, a.ndim), _axes(destination, a.ndim)
+    sources = _axes(source, a.ndim)
     axes = [i for i in range(a.ndim) if i not in sources]
-    for place, axis in sorted(zip(places, sources, strict=True)):
+    for place, axis in sorted(zip(_axes(destination, a.ndim), sources, strict=True)):
         axes.insert(place, axis)
     return transpose(a, axes=tuple(axes))
 
@@ -331,8 +336,7 @@ def stack(arrays, axis=0, out=None):
     shapes = {a.shape for a in arrays}
     if len(shapes) != 1:
         raise ArgumentError(f"stack needs arrays of one shape, got {sorted(shapes)}.")
-    ndim = len(next(iter(shapes))) + 1
-    axis = _axes(axis, ndim)[0]
+    axis = _axes(axis, len(shapes.pop()) + 1)[0]
     return concatenate([expand_dims(a, axis=axis) for a in arrays], axis, out)
 
 

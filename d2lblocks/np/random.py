@@ -25,13 +25,20 @@ P = ParamSpec("P")
 
 
 def on_cpu(draw: Callable[P, ndarray]) -> Callable[P, ndarray]:
-    """Let `draw` refuse a ctx without GPU support before it takes a random number."""
+    """Let `draw` refuse a ctx without GPU support before it takes a random number, and put its result there.
+
+    Without a ctx the result lies where the first array among the parameters lies.
+    """
 
     @functools.wraps(draw)
     def checked(*args: P.args, **kwargs: P.kwargs) -> ndarray:
-        ctx: Any = kwargs.get("ctx")
-        require_cpu(ctx)
-        return draw(*args, **kwargs)
+        wish: Any = kwargs.get("ctx")
+        if wish is None:
+            wish = next((p.ctx for p in (*args, *kwargs.values()) if isinstance(p, ndarray)), None)
+        ctx = require_cpu(wish)
+        made = draw(*args, **kwargs)
+        made._ctx = ctx
+        return made
 
     return checked
 

@@ -19,6 +19,7 @@ from d2lblocks.np.moves import (
     get,
     kept,
     nonzero_places,
+    over,
     scatter,
     stack,
     sum,
@@ -42,7 +43,7 @@ def _kind(a: Any, dtype: Any) -> Any:
 def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
     dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
-    total = add_up(a, axis, dtype, None, bool(keepdims))
+    total = add_up(a, over(axis), dtype, None, bool(keepdims))
     result = total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
     return result if dtype is None else result.astype(dtype)
 
@@ -108,13 +109,13 @@ def average(a, axis=None, weights=None, returned=False, out=None):
 @op
 def max(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
     """Largest entry over `axis`; nan wins."""
-    return onp.max(a, axis=axis, keepdims=bool(keepdims))
+    return onp.max(a, axis=over(axis), keepdims=bool(keepdims))
 
 
 @op
 def min(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
     """Smallest entry over `axis`; nan wins."""
-    return onp.min(a, axis=axis, keepdims=bool(keepdims))
+    return onp.min(a, axis=over(axis), keepdims=bool(keepdims))
 
 
 @max.vjp("a")
@@ -128,7 +129,7 @@ def _(g, z, a, axis=None, keepdims=False):
 @op
 def prod(a, *, axis=None, dtype=None, keepdims=False):
     """Product over `axis`."""
-    return onp.prod(a, axis=axis, dtype=_kind(a, dtype), keepdims=bool(keepdims))
+    return onp.prod(a, axis=over(axis), dtype=_kind(a, dtype), keepdims=bool(keepdims))
 
 
 prod.arrange("a", "axis", "dtype", "out", "keepdims")
@@ -237,13 +238,13 @@ def argsort(a, *, axis=-1, kind=None, order=None):
 @discrete
 def all(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
     """Whether all entries over `axis` are true."""
-    return onp.all(a, axis=axis, keepdims=bool(keepdims))
+    return onp.all(a, axis=over(axis), keepdims=bool(keepdims))
 
 
 @discrete
 def any(a, *, axis=None, keepdims=False):  # noqa: A001 - NumPy's name
     """Whether some entry over `axis` is true."""
-    return onp.any(a, axis=axis, keepdims=bool(keepdims))
+    return onp.any(a, axis=over(axis), keepdims=bool(keepdims))
 
 
 @discrete

@@ -42,7 +42,7 @@ class MNIST(Dataset):
         part = "train" if train else "t10k"
         images, labels = (_there(folder, f"{part}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
         self._images = read_idx(images)[..., None]
-        self._labels = read_idx(labels).astype(onp.int32)
+        self._labels = wrap(read_idx(labels).astype(onp.int32))
         self._transform = transform
 
     def __len__(self) -> int:

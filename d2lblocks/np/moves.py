@@ -7,7 +7,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
-from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.dtypes import added_in, as_dtype
 from d2lblocks.op import composed, discrete, fit, op
 
 # Gluon's shape functions copy; views would let a write to the result change the argument behind the tape's back.
@@ -33,9 +33,9 @@ def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
 def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
-    cut = dtype is not None and a.dtype.kind == "f" and dtype.kind != "f"  # cut the sum, not every entry
-    total = onp.add.reduce(a, axis, None if cut else dtype, None, bool(keepdims), 0 if initial is None else initial)
-    return total.astype(dtype) if cut else total
+    total = onp.add.reduce(a, axis, added_in(a.dtype, dtype), None, bool(keepdims), 0 if initial is None else initial)
+    kind = a.dtype if dtype is None and a.dtype.kind == "f" else dtype
+    return total if kind is None or total.dtype == kind else total.astype(kind)
 
 
 @sum.vjp("a")
@@ -45,7 +45,10 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False, initial=None):
 
 @op
 def broadcast_to(array, *, shape):
-    """Repeat along axes of length 1 (and new axes in front) until the shape is reached."""
+    """Repeat along axes of length 1 (and new axes in front) until the shape is reached; -2 stands for the array's own size."""
+    shape = shape if isinstance(shape, tuple | list) else (shape,)
+    if -2 in shape:
+        shape = [array.shape[i - len(shape)] if n == -2 else n for i, n in enumerate(shape)]
     return onp.array(onp.broadcast_to(array, shape))
 
 
@@ -238,7 +241,7 @@ def tril(m, *, k=0):
 
 @tril.vjp("m")
 def _(g, z, m, k=0):
-    return tril(g, k=k)
+    return fit(tril(g, k=k), m.shape)  # a vector was repeated to a square
 
 
 @op
@@ -249,7 +252,7 @@ def triu(m, *, k=0):
 
 @triu.vjp("m")
 def _(g, z, m, k=0):
-    return triu(g, k=k)
+    return fit(triu(g, k=k), m.shape)
 
 
 @composed

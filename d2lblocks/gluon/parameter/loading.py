@@ -85,7 +85,7 @@ def assign(plan: Plan, ctx: Any, dtype_source: str) -> None:
     contexts = contexts_of(ctx)
     for p, x in plan:
         if dtype_source == "saved":
-            p.dtype = str(x.dtype)
+            p.dtype = x.dtype
         p.shape = x.shape
         if p._data is None:
             p._become(x.astype(as_dtype(p.dtype)), contexts)

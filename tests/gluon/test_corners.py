@@ -51,6 +51,29 @@ def test_the_method_dot_of_a_waiting_parameter():
     assert net(np.ones((4, 3))).shape == (2, 3) and net.w.shape == (2, 4)
 
 
+class Sum(nn.HybridBlock):
+    """The sum of what is not None."""
+
+    def hybrid_forward(self, F, a, b=None):
+        return sum(x for part in (a, b) if part is not None for x in (part if isinstance(part, list) else [part]))
+
+
+def test_the_first_input_of_an_own_block_may_be_none_or_a_list_beside_an_array():
+    x = np.arange(3)
+    for hybridized in (False, True):
+        net = Sum()
+        net.hybridize(hybridized)
+        for _ in range(2):
+            assert net(None, x).tolist() == net(x, None).tolist() == net(x).tolist() == [0, 1, 2]
+            assert net([x, x], [x]).tolist() == net([None, x][1:], [x, x]).tolist() == [0, 3, 6]
+        with pytest.raises(TypeError, match="the input is None"):
+            net(None, None)
+    layer = nn.Dense(2, in_units=3)
+    layer.initialize()
+    with pytest.raises(TypeError, match="the input is None"):
+        layer(None)
+
+
 @pytest.mark.parametrize("what", ["stype", "grad_stype"])
 def test_unknown_storage_is_refused(what):
     with pytest.raises(AssertionError, match=f"^{what} for Parameter 'w' must be one of .* but got 'dense'"):

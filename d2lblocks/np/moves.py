@@ -33,9 +33,9 @@ def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
 def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
-    total = onp.add.reduce(a, axis, added_in(a.dtype, dtype), None, bool(keepdims), 0 if initial is None else initial)
-    kind = a.dtype if dtype is None and a.dtype.kind == "f" else dtype
-    return total if kind is None or total.dtype == kind else total.astype(kind)
+    inner = added_in(a.dtype, dtype) if dtype is not None or a.dtype.itemsize == 2 else None
+    total = onp.add.reduce(a, axis, inner, None, bool(keepdims), 0 if initial is None else initial)
+    return total if inner is dtype else total.astype(a.dtype if dtype is None else dtype)
 
 
 @sum.vjp("a")

@@ -28,10 +28,11 @@ def _kind(a: Any, dtype: Any) -> Any:
 @op
 def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
-    dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else a.dtype
-    total = onp.add.reduce(a, axis, added_in(a.dtype, dtype), None, bool(keepdims))
+    dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
+    inner = added_in(a.dtype, dtype) if dtype is not None or a.dtype.itemsize == 2 else None
+    total = onp.add.reduce(a, axis, inner, None, bool(keepdims))
     result = total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
-    return result if result.dtype == dtype else result.astype(dtype)
+    return result if inner is None else result.astype(a.dtype if dtype is None else dtype)
 
 
 mean.arrange("a", "axis", "dtype", "out", "keepdims")

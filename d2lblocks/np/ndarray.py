@@ -298,7 +298,9 @@ class ndarray(Variable, Rich):
     nonzero = R.nonzero
     clip = lambda self, min=None, max=None, out=None: E.clip(self, a_min=min, a_max=max, out=out)
     round = lambda self, decimals=0, out=None, **kwargs: E.round(self, decimals=decimals, out=out, **kwargs)
-    dot = lambda self, b, out=None: b.__rdot__(self) if hasattr(type(b), "__rdot__") else L.dot(self, b, out)
+    dot = lambda self, b, out=None: (
+        L.dot(self, b, out) if type(b) is ndarray or not hasattr(type(b), "__rdot__") else b.__rdot__(self)
+    )
     squeeze = lambda self, axis=None: M.squeeze(self, axis=axis)
     swapaxes = M.swapaxes
     diagonal = M.diagonal

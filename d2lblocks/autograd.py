@@ -190,13 +190,30 @@ def grad(
         raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
     if create_graph:
         with record(train_mode):
-            results = [g.astype(x._data.dtype, copy=False) for g, x in zip(gradients, wanted, strict=True)]
+            results = [_rooted(g.astype(x._data.dtype, copy=False), x) for g, x in zip(gradients, wanted, strict=True)]
     else:  # copies: a rule may have handed the same array to two
         results = [make(g.astype(x._data.dtype)) for g, x in zip(gradients, wanted, strict=True)]
     if not (create_graph if retain_graph is None else retain_graph):
         for node in order:
             node.release()
     return results
+
+
+class _Level:
+    """The op of a gradient that does not depend on x: its own gradient is 0."""
+
+    name = title = "constant gradient"
+
+    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
+        return node.args if lift is None else [lift(node.args[0], None, 0)]
+
+
+def _rooted(gradient: Any, x: Any) -> Any:
+    """Return the gradient on the tape, also where it is constant: d(dy/dx)/dx is 0 then, not an error."""
+    if gradient._node is None:
+        zeros = onp.zeros_like(gradient._data)
+        gradient._node = Node(_Level(), [zeros], {}, [(x._node, x._out)], gradient._data, 1, [])
+    return gradient
 
 
 def _check_array(x: Any, what: str) -> None:

@@ -156,7 +156,7 @@ class Op(Rich):
         z = result._data if isinstance(result, Variable) else onp.asarray(result)
         refuse_recorded(out)
         if out._data.shape != z.shape or out._data.dtype != z.dtype:
-            raise ArgumentError(
+            raise (ArgumentError if out._data.dtype == z.dtype else ArrayTypeError)(
                 f"{self.title}: out has shape {out._data.shape} and dtype {out._data.dtype}, "
                 f"the result has shape {z.shape} and dtype {z.dtype}."
             )

@@ -72,7 +72,7 @@ CASES |= {
     "clip": [((distinct(4, 3),), {"a_min": -0.3, "a_max": 0.2}), ((distinct(4),), {"a_min": None, "a_max": 0.0})],
     "polygamma": [((positive(3),), {"n": 0}), ((positive(3),), {"n": 1})],
     "round": [((any_number(3) + 0.01,), {"decimals": 1})],
-    "nan_to_num": [((any_number(3),), {})],
+    "finite_of": [((any_number(3),), {})],
     "smooth_l1": [((any_number(3, 2),), {"scalar": 1.0}), ((any_number(3, 2),), {"scalar": 1.2})],
     "cast": [((any_number(3),), {"dtype": "float64"})],
     "sum": [((_deep,), s) for s in _axes] + [((any_number(0, 3),), {"axis": 0})],

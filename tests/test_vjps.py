@@ -12,7 +12,7 @@ STEP = 1e-5
 # Their first derivative is a constant (or 0): a second walk finds no path, and all second differences must be 0.
 LINEAR = set(
     "add subtract negative absolute degrees radians sign floor ceil trunc rint fix relu copied copysign maximum minimum "
-    "mod where clip round nan_to_num cast sum mean max min cumsum sort broadcast_to reshape squeeze expand_dims "
+    "mod where clip round finite_of cast sum mean max min cumsum sort broadcast_to reshape squeeze expand_dims "
     "transpose flip roll get scatter take repeat tril triu join pad einsum_of dropped picked rows_of smooth_l1".split()
 )
 ALL = [(name, i) for name in CASES for i in range(len(CASES[name]))]

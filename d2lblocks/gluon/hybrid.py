@@ -58,7 +58,7 @@ class HybridBlock(Block):
 
     def forward(self, x: Any, *args: Any) -> Any:
         """Check the input, and call `hybrid_forward` with the parameters' arrays."""
-        ctx = x._ctx if x.__class__ is ndarray else self._array_in(x)._ctx
+        ctx = x._ctx if x.__class__ is ndarray else self._array_in(x, *args)._ctx
         own = {}
         for name, p in self._reg_params.items():
             data = p._data
@@ -75,7 +75,7 @@ class HybridBlock(Block):
 
     def _first_forward(self, where: Context, x: Any, *args: Any) -> Any:
         """Call `hybrid_forward` when parameters wait for sizes, or live elsewhere than on the default context."""
-        shape, known = self._array_in(x).shape, len(self._resolutions)
+        shape, known = self._array_in(x, *args).shape, len(self._resolutions)
         before = {name: (p.shape, p._pending) for name, p in self._reg_params.items() if p._pending is not None}
         if before:
             note_next_call(self)
@@ -108,13 +108,15 @@ class HybridBlock(Block):
             if was != n:
                 self._resolutions.append(Resolution(self.name, p.name, dim, was, n, input_shape, next(_order)))
 
-    def _array_in(self, x: Any) -> ndarray:
-        """Return x, or the first array in a list of arrays. The package's own layers work on one array and refuse lists."""
+    def _array_in(self, x: Any, *args: Any) -> ndarray:
+        """Return x, or the first array in a list or beside a None. The package's own layers work on one array."""
         if isinstance(x, ndarray):
             return x
         own_work = not str(type(self).hybrid_forward.__module__).startswith("d2lblocks.")
         if own_work and isinstance(x, list | tuple) and x:
-            return self._array_in(x[0])
+            return self._array_in(*x)
+        if own_work and x is None and args:
+            return self._array_in(*args)
         if x is None:
             raise InputTypeError(self, "the input is None; did a forward before this layer end without `return`? "
                                        "Expected an array made by np.array(...).")  # fmt: skip

@@ -134,10 +134,10 @@ def _looking(space: ModuleType) -> SimpleNamespace:
 
 LOOKING_F = SimpleNamespace(np=_looking(np), npx=_looking(npx))
 
-for _name in {n for n in dir(ndarray) if n[0] != "_"} - {"shape", "ndim"} | {"__neg__", "__getitem__"}:
+for _name in {n for n in dir(ndarray) if n[0] != "_"} - {"shape", "ndim", "dot"} | {"__neg__", "__getitem__"}:
     setattr(Waiting, _name, property(lambda self, _name=_name: getattr(self.array(_name), _name)))
 for _symbol, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "pow": "power",
-                       "matmul": "matmul"}.items():  # fmt: skip
+                       "matmul": "matmul", "dot": "dot"}.items():  # fmt: skip
     _call = partial(looked_at, _name, getattr(np, _name))
-    setattr(Waiting, f"__{_symbol}__", lambda self, other, _call=_call: _call(self, other))
+    setattr(Waiting, f"__{_symbol}__" if _name != "dot" else "dot", lambda self, other, _call=_call: _call(self, other))
     setattr(Waiting, f"__r{_symbol}__", lambda self, other, _call=_call: _call(other, self))

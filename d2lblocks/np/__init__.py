@@ -43,6 +43,12 @@ from d2lblocks.np.creation import ones_like as ones_like
 from d2lblocks.np.creation import tri as tri
 from d2lblocks.np.creation import zeros as zeros
 from d2lblocks.np.creation import zeros_like as zeros_like
+from d2lblocks.np.diagonals import diag as diag
+from d2lblocks.np.diagonals import diagflat as diagflat
+from d2lblocks.np.diagonals import diagonal as diagonal
+from d2lblocks.np.diagonals import trace as trace
+from d2lblocks.np.diagonals import tril as tril
+from d2lblocks.np.diagonals import triu as triu
 from d2lblocks.np.dtypes import NINF as NINF
 from d2lblocks.np.dtypes import NZERO as NZERO
 from d2lblocks.np.dtypes import PINF as PINF
@@ -130,9 +136,6 @@ from d2lblocks.np.fallback import *  # noqa: F403 - functions of official NumPy
 from d2lblocks.np.moves import array_split as array_split
 from d2lblocks.np.moves import broadcast_to as broadcast_to
 from d2lblocks.np.moves import concatenate as concatenate
-from d2lblocks.np.moves import diag as diag
-from d2lblocks.np.moves import diagflat as diagflat
-from d2lblocks.np.moves import diagonal as diagonal
 from d2lblocks.np.moves import expand_dims as expand_dims
 from d2lblocks.np.moves import flip as flip
 from d2lblocks.np.moves import moveaxis as moveaxis
@@ -147,10 +150,7 @@ from d2lblocks.np.moves import sum as sum
 from d2lblocks.np.moves import swapaxes as swapaxes
 from d2lblocks.np.moves import take as take
 from d2lblocks.np.moves import tile as tile
-from d2lblocks.np.moves import trace as trace
 from d2lblocks.np.moves import transpose as transpose
-from d2lblocks.np.moves import tril as tril
-from d2lblocks.np.moves import triu as triu
 from d2lblocks.np.ndarray import ndarray as ndarray
 from d2lblocks.np.products import dot as dot
 from d2lblocks.np.products import einsum as einsum

@@ -183,7 +183,7 @@ def empty_like(
 @composed
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, ctx: Context | None = None) -> ndarray:
     """Return start, start + step, ... below stop; float32 unless told otherwise."""
-    bounds = [v.item() if isinstance(v, ndarray) else v for v in (start, stop, step)]
+    bounds = [v.item() if isinstance(v, ndarray) else v for v in (start, stop, 1 if step is None else step)]
     if stop is None:
         bounds[:2] = 0, bounds[0]
     if not all(isinstance(v, numbers.Real) for v in bounds):

@@ -61,3 +61,10 @@ def alike(value: Any, a: Any) -> Any:
     if isinstance(value, Variable):
         return value if value._data.dtype == a.dtype else cast(value, dtype=a.dtype)
     return a._wrap(onp.asarray(value).astype(a.dtype))
+
+
+def added_in(given: onp.dtype, wanted: onp.dtype | None) -> onp.dtype | None:
+    """Return the dtype that a sum adds up in: a float sum is cut at its end, and halves are too coarse to add in."""
+    if given.kind == "f" and (given.itemsize == 2 or (wanted is not None and wanted != given)):
+        return onp.result_type(given, onp.float32, *([wanted] if wanted is not None and wanted.kind == "f" else []))
+    return wanted

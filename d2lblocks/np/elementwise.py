@@ -245,14 +245,23 @@ def _(g, z, x, decimals=0):
 
 
 @op
-def nan_to_num(x, *, copy=True, nan=0.0, posinf=None, neginf=None):
+def finite_of(x, *, nan=0.0, posinf=None, neginf=None):
     """Replace nan and the infinities by numbers."""
-    return onp.nan_to_num(x, copy=True, nan=nan, posinf=posinf, neginf=neginf)
+    return onp.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
-@nan_to_num.vjp("x")
-def _(g, z, x, copy=True, nan=0.0, posinf=None, neginf=None):
+finite_of.title = "nan_to_num"
+
+
+@finite_of.vjp("x")
+def _(g, z, x, nan=0.0, posinf=None, neginf=None):
     return g * isfinite(x)
+
+
+def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+    """Replace nan and the infinities by numbers; copy=False writes into x itself."""
+    out = None if copy or not isinstance(x, Variable) else x
+    return finite_of(x, nan=nan, posinf=posinf, neginf=neginf, out=out)
 
 
 def _truth(ufunc: Callable) -> Callable:

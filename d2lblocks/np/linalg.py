@@ -8,8 +8,9 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
+from d2lblocks.np.diagonals import tril, triu
 from d2lblocks.np.elementwise import absolute, power
-from d2lblocks.np.moves import _axes, moveaxis, swapaxes, tril, triu
+from d2lblocks.np.moves import _axes, moveaxis, swapaxes
 from d2lblocks.np.moves import sum as sum_
 from d2lblocks.np.official import official
 from d2lblocks.np.products import matmul, outer
@@ -26,6 +27,7 @@ matrix_rank, qr = official(onp.linalg.matrix_rank), official(onp.linalg.qr)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Return the length of x: by default the root of the sum of squares of all entries."""
     x = x if x.dtype.kind == "f" else x.astype("float32")
+    ord = float(ord) if ord in ("inf", "-inf") else ord
     axes = _axes(axis, x.ndim)
     if ord is None or (ord == 2 and len(axes) == 1) or ord == "fro":
         return length(x, axis=axis, keepdims=keepdims)

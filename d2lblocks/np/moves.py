@@ -7,7 +7,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError
-from d2lblocks.np.dtypes import as_dtype
+from d2lblocks.np.dtypes import added_in, as_dtype
 from d2lblocks.op import composed, discrete, fit, op
 
 # Gluon's shape functions copy; views would let a write to the result change the argument behind the tape's back.
@@ -41,9 +41,9 @@ add_up: Any = onp.add.reduce  # called by place, which is faster; NumPy's stubs 
 def sum(a, *, axis=None, dtype=None, keepdims=False, initial=None):  # noqa: A001 - NumPy's name
     """Sum over `axis` (None: all axes). int32 stays int32, booleans are counted in int64."""
     dtype = as_dtype(dtype) if dtype is not None else a.dtype if a.dtype.kind in "iu" else None
-    cut = dtype is not None and a.dtype.kind == "f" and dtype.kind != "f"  # cut the sum, not every entry
-    total = add_up(a, over(axis), None if cut else dtype, None, bool(keepdims), initial or 0)
-    return total.astype(dtype) if cut else total
+    inner = added_in(a.dtype, dtype) if dtype is not None or a.dtype.itemsize == 2 else None
+    total = add_up(a, over(axis), inner, None, bool(keepdims), initial or 0)
+    return total if inner is dtype else total.astype(a.dtype if dtype is None else dtype)
 
 
 @sum.vjp("a")
@@ -53,7 +53,10 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False, initial=None):
 
 @op
 def broadcast_to(array, *, shape):
-    """Repeat along axes of length 1 (and new axes in front) until the shape is reached."""
+    """Repeat along axes of length 1 (and new axes in front) until the shape is reached; -2 stands for the array's own size."""
+    shape = shape if isinstance(shape, tuple | list) else (shape,)
+    if -2 in shape:
+        shape = [array.shape[i - len(shape)] if n == -2 else n for i, n in enumerate(shape)]
     return onp.array(onp.broadcast_to(array, shape))
 
 
@@ -236,61 +239,6 @@ def tile(A, reps):
     spread = tuple(k for r, n in zip(reps, shape, strict=True) for k in (r, n))
     whole = tuple(r * n for r, n in zip(reps, shape, strict=True))
     return broadcast_to(A.reshape(between), shape=spread).reshape(whole)
-
-
-@op
-def tril(m, *, k=0):
-    """Lower triangle: zero above the k-th diagonal."""
-    return onp.tril(m, k)
-
-
-@tril.vjp("m")
-def _(g, z, m, k=0):
-    return tril(g, k=k)
-
-
-@op
-def triu(m, *, k=0):
-    """Upper triangle: zero below the k-th diagonal."""
-    return onp.triu(m, k)
-
-
-@triu.vjp("m")
-def _(g, z, m, k=0):
-    return triu(g, k=k)
-
-
-@composed
-def diagonal(a, offset=0, axis1=0, axis2=1):
-    """Return the entries a[..., i, i + offset, ...]."""
-    moved = moveaxis(a, (axis1, axis2), (-2, -1))
-    rows, columns = moved.shape[-2:]
-    i = onp.arange(max(0, min(rows + min(offset, 0), columns - max(offset, 0))))
-    return get(moved, key=(..., i - min(offset, 0), i + max(offset, 0)))
-
-
-@composed
-def trace(a, offset=0, axis1=0, axis2=1, out=None):
-    """Return the sum of the diagonal."""
-    return diagonal(a, offset, axis1, axis2).sum(axis=-1, out=out)
-
-
-@composed
-def diag(array, k=0):
-    """Return the k-th diagonal of a matrix, or the matrix with this diagonal."""
-    if array.ndim == 2:
-        return diagonal(array, k)
-    if array.ndim != 1:
-        raise ArgumentError(f"diag takes 1 or 2 dimensions, got shape {array.shape}.")
-    n = array.size + abs(k)
-    i = onp.arange(array.size)
-    return scatter(array, key=(i - min(k, 0), i + max(k, 0)), shape=(n, n))
-
-
-@composed
-def diagflat(array, k=0):
-    """Return a matrix with the flattened array on its k-th diagonal."""
-    return diag(array.reshape(-1), k)
 
 
 # ---------------------------------------------------------------------------------------- concatenate | split

@@ -10,6 +10,7 @@ import numpy as onp
 from d2lblocks import autograd
 from d2lblocks.context import Context, require_cpu
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError
+from d2lblocks.np import diagonals as D
 from d2lblocks.np import elementwise as E
 from d2lblocks.np import moves as M
 from d2lblocks.np import products as L
@@ -303,11 +304,12 @@ class ndarray(Variable, Rich):
     nonzero = R.nonzero
     clip = lambda self, min=None, max=None, out=None: E.clip(self, a_min=min, a_max=max, out=out)
     round = lambda self, decimals=0, out=None, **kwargs: E.round(self, decimals=decimals, out=out, **kwargs)
-    dot = lambda self, b, out=None: L.dot(self, b, out)
+    dot = lambda self, b, out=None: (
+        L.dot(self, b, out) if type(b) is ndarray or not hasattr(type(b), "__rdot__") else b.__rdot__(self)
+    )
     squeeze = lambda self, axis=None: M.squeeze(self, axis=axis)
     swapaxes = M.swapaxes
-    diagonal = M.diagonal
-    trace = M.trace
+    diagonal, trace = D.diagonal, D.trace
     repeat = lambda self, repeats, axis=None: M.repeat(self, repeats=repeats, axis=axis)
     take = lambda self, indices, axis=None, mode="raise": M.take(self, indices, axis=axis, mode=mode)
     broadcast_to = lambda self, shape: M.broadcast_to(self, shape=shape)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError
-from d2lblocks.np.moves import _axes, diagonal, expand_dims, swapaxes, transpose
+from d2lblocks.np.diagonals import diagonal
+from d2lblocks.np.moves import _axes, broadcast_to, expand_dims, swapaxes, transpose
 from d2lblocks.np.moves import sum as sum_
 from d2lblocks.op import composed, fit, op
 
@@ -120,7 +121,12 @@ def _(g, z, wanted, *operands, subscripts):
         ones = onp.ones([operands[i].shape[terms[i].index(c)] for c in missing], _raw(g).dtype)
         left = ",".join([result, *others, "".join(missing)] if missing else [result, *others])
         extra = [ones] if missing else []
-        grads.append(einsum_of(g, *arrays, *extra, subscripts=f"{left}->{terms[i]}"))
+        grad = einsum_of(g, *arrays, *extra, subscripts=f"{left}->{terms[i]}")
+        shape = operands[i].shape
+        if grad.shape != shape:  # one label, sizes 1 and n: what was repeated is summed, and the other way round
+            summed = fit(grad, tuple(1 if n == 1 else m for m, n in zip(grad.shape, shape, strict=True)))
+            grad = broadcast_to(summed, shape=shape)
+        grads.append(grad)
     return grads
 
 

@@ -356,7 +356,7 @@ def gamma(
     _no_derivative("gamma", shape, scale)
     a, s = raw(shape), raw(scale)
     _positive(a, "shape", "gamma")
-    _positive(s, "scale", "gamma", zero=True)
+    _positive(s, "scale", "gamma")
     return finish(_gamma64(a, s, shape_of(size, a, s)).astype(as_dtype(dtype)), out)
 
 
@@ -387,5 +387,7 @@ def multivariate_normal(
     """Return mean + L z with cov = L Lᵀ and z standard normal."""
     if not isinstance(mean, ndarray) or not isinstance(cov, ndarray):
         raise ArrayTypeError("multivariate_normal takes mean and cov as arrays: np.array(...).")
-    z = normal(size=(*shape_of(() if size is None else size), mean.shape[-1]))
-    return mean + (z.reshape((*z.shape, 1)) * cholesky(cov).swapaxes(-1, -2)).sum(axis=-2)
+    each = onp.broadcast_shapes(mean.shape, cov.shape[:-1])
+    z = normal(size=(*shape_of(() if size is None else size), *each))
+    root = cholesky(cov.astype(F) if cov.dtype.itemsize == 2 else cov)
+    return mean + (z.reshape((*z.shape, 1)) * root.swapaxes(-1, -2)).sum(axis=-2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.np.dtypes import alike, as_dtype
+from d2lblocks.np.dtypes import added_in, alike, as_dtype
 from d2lblocks.np.indexing import places_along
 from d2lblocks.np.moves import (
     _axes,
@@ -43,9 +43,10 @@ def _kind(a: Any, dtype: Any) -> Any:
 def mean(a, *, axis=None, dtype=None, keepdims=False):
     """Return the sum over `axis` divided by the count; of integers and truths in float32."""
     dtype = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else None
-    total = add_up(a, over(axis), dtype, None, bool(keepdims))
+    inner = added_in(a.dtype, dtype) if dtype is not None or a.dtype.itemsize == 2 else None
+    total = add_up(a, over(axis), inner, None, bool(keepdims))
     result = total / total.dtype.type(_count(a.shape, axis))  # 0/0 is nan, not an exception
-    return result if dtype is None else result.astype(dtype)
+    return result if inner is None else result.astype(a.dtype if dtype is None else dtype)
 
 
 mean.arrange("a", "axis", "dtype", "out", "keepdims")
@@ -60,10 +61,17 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False):
 def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the mean of (a - mean)², divided by n - ddof instead of n."""
     n = _count(a.shape, axis)
-    centred = a - mean(a, axis=axis, dtype=dtype, keepdims=True)
+    centred, kind = _centred(a, axis, dtype)
     squares = sum(centred * centred, axis=axis, keepdims=keepdims)
-    result = squares / (n - ddof)
+    result = (squares / (n - ddof)).astype(kind, copy=False)
     return result if out is None else result.copyto(out)
+
+
+def _centred(a, axis, dtype):
+    """Return a - mean, in a dtype fine enough to square it, and the dtype that the result shall have."""
+    kind = as_dtype(dtype) if dtype is not None or a.dtype.kind != "f" else a.dtype
+    a = a.astype(onp.result_type(a.dtype, kind, onp.float32), copy=False)
+    return a - mean(a, axis=axis, keepdims=True), kind
 
 
 @op
@@ -85,8 +93,9 @@ def _(g, z, x, axis=None, keepdims=False):
 @composed
 def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False):
     """Return the square root of `var`."""
-    centred = a - mean(a, axis=axis, dtype=dtype, keepdims=True)
+    centred, kind = _centred(a, axis, dtype)
     result = length(centred, axis=axis, keepdims=keepdims) / math.sqrt(builtins.max(_count(a.shape, axis) - ddof, 0))
+    result = result.astype(kind, copy=False)
     return result if out is None else result.copyto(out)
 
 

@@ -157,7 +157,7 @@ def insert(arr: ndarray, obj: Any, values: Any, axis: int | None = None) -> ndar
     values = values.reshape((1,) * (arr.ndim - values.ndim) + values.shape)
     if isinstance(places, int):  # the rows of values run along the axis: all of them go to the one place
         values = M.moveaxis(values, 0, axis)
-    count = values.shape[axis] if isinstance(places, int) else places.size
+    count = values.shape[axis] if isinstance(places, int) or places.size == 1 else places.size
     try:
         order = onp.insert(onp.arange(n), places, onp.arange(n, n + count))
     except IndexError:

@@ -117,22 +117,23 @@ def _(g, z, data, axis=-1, temperature=None):
     return dx if temperature is None else dx / temperature
 
 
-def _masked(data: ndarray, length: Any, axis: int, use_length: bool, fill: float) -> ndarray:
-    """Return data with entries behind each row's length replaced by `fill`."""
+def _inside(data: ndarray, length: Any, axis: int, use_length: bool) -> ndarray | None:
+    """Return which entries lie within their row's length; None if all do."""
     if not use_length and length is None:
-        return data
+        return None
     raw = length._data
     steps = onp.arange(data.shape[axis]).reshape([-1 if i == axis % data.ndim else 1 for i in range(data.ndim)])
     inside = steps < onp.expand_dims(raw, axis % data.ndim)
-    return where(data._wrap(onp.broadcast_to(inside, data.shape).copy()), data, fill)
+    return data._wrap(onp.broadcast_to(inside, data.shape).copy())
 
 
 @composed
 def softmax(data: ndarray, length: Any = None, axis: int = -1, temperature: Any = None, dtype: Any = None,
             use_length: bool = False) -> ndarray:  # fmt: skip
     """exp(x) / sum(exp(x)) over `axis`; entries behind `length` get probability 0."""
-    masked = _masked(data, length, axis, use_length, -1e30)
-    z = softmax_of(masked, axis=axis, temperature=temperature)
+    inside = _inside(data, length, axis, use_length)
+    z = softmax_of(data if inside is None else where(inside, data, -1e30), axis=axis, temperature=temperature)
+    z = z if inside is None else where(inside, z, 0.0)  # a row of length 0 has no largest entry to stand out
     return z if dtype is None else z.astype(dtype)
 
 
@@ -140,7 +141,8 @@ def softmax(data: ndarray, length: Any = None, axis: int = -1, temperature: Any 
 def log_softmax(data: ndarray, axis: int = -1, temperature: Any = None, dtype: Any = None,
                 use_length: bool = False, length: Any = None) -> ndarray:  # fmt: skip
     """Return the log of `softmax`, computed without leaving the log domain."""
-    z = log_softmax_of(_masked(data, length, axis, use_length, -1e30), axis=axis, temperature=temperature)
+    inside = _inside(data, length, axis, use_length)
+    z = log_softmax_of(data if inside is None else where(inside, data, -1e30), axis=axis, temperature=temperature)
     return z if dtype is None else z.astype(dtype)
 
 

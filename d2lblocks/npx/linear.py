@@ -82,10 +82,12 @@ def batch_flatten(data: ndarray) -> ndarray:
 
 @composed
 def batch_dot(lhs: ndarray, rhs: ndarray, transpose_a: bool = False, transpose_b: bool = False, **_: Any) -> ndarray:
-    """Multiply matrix by matrix along the first axis: (b, n, k), (b, k, m) -> (b, n, m)."""
-    if lhs.ndim != 3 or rhs.ndim != 3:
-        raise ArgumentError(f"batch_dot takes arrays of three axes, got {lhs.shape} and {rhs.shape}.")
-    return matmul(swapaxes(lhs, 1, 2) if transpose_a else lhs, swapaxes(rhs, 1, 2) if transpose_b else rhs)
+    """Multiply matrix by matrix along the leading axes: (..., n, k), (..., k, m) -> (..., n, m)."""
+    if lhs.ndim < 3 or lhs.shape[:-2] != rhs.shape[:-2]:
+        raise ArgumentError(
+            f"batch_dot takes arrays of three axes or more, alike but for the last two, got {lhs.shape} and {rhs.shape}."
+        )
+    return matmul(swapaxes(lhs, -1, -2) if transpose_a else lhs, swapaxes(rhs, -1, -2) if transpose_b else rhs)
 
 
 @op

@@ -53,6 +53,7 @@ def batch_norm(data: ndarray, gamma: ndarray, beta: ndarray, moving_mean: ndarra
 
     In training, mean and variance are the batch's, and the moving ones are updated:
     moving = momentum * moving + (1 - momentum) * batch. In prediction the moving ones are used.
+    `output_mean_var` adds the mean and 1 / sqrt(variance + eps) that were used.
     """
     axis = _axes(axis, data.ndim)[0]
     axes = tuple(i for i in range(data.ndim) if i != axis)
@@ -69,4 +70,4 @@ def batch_norm(data: ndarray, gamma: ndarray, beta: ndarray, moving_mean: ndarra
         z = (data - mean.reshape(wide)) * ((var + eps) ** -0.5).reshape(wide)
         mean, var = mean._data, var._data
     z = z + beta.reshape(wide) if fix_gamma else z * gamma.reshape(wide) + beta.reshape(wide)
-    return (z, data._wrap(mean), data._wrap(var)) if output_mean_var else z
+    return (z, data._wrap(mean), data._wrap((var + eps) ** -0.5)) if output_mean_var else z

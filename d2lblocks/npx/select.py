@@ -119,5 +119,5 @@ def gather_nd(data: ndarray, indices: ndarray) -> ndarray:
 
 def slice(data: ndarray, begin: Any, end: Any, step: Any = ()) -> ndarray:  # noqa: A001 - the original's name
     """data[begin[0]:end[0]:step[0], ...]; None leaves a side open."""
-    steps = tuple(step) + (None,) * (len(begin) - len(step))
+    steps = tuple(step or ()) or (None,) * len(begin)
     return get(data, key=tuple(builtins.slice(*part) for part in zip(begin, end, steps, strict=True)))

@@ -13,6 +13,10 @@ from d2lblocks.np.ndarray import ndarray
 from d2lblocks.registry import Named
 
 
+class ScheduledError(ArgumentError, UserWarning):
+    """The learning rate was set although a scheduler sets it; a UserWarning too, which the original raises."""
+
+
 class Optimizer(Named):
     """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, wd, t)` on raw arrays, in place.
 
@@ -54,7 +58,7 @@ class Optimizer(Named):
     def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate, unless a scheduler does."""
         if self.lr_scheduler is not None:
-            raise ArgumentError("The learning rate comes from the lr_scheduler; it cannot be set beside it.")
+            raise ScheduledError("The learning rate comes from the lr_scheduler; it cannot be set beside it.")
         self.lr = _rate(lr)
 
     # ---------------------------------------------------------------------------------------- multipliers

@@ -74,7 +74,7 @@ def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) 
 def _assign(p: Parameter, x: ndarray, contexts: list[Context], take_dtype: bool) -> None:
     """Put x into a parameter; a waiting or new one becomes ready."""
     if take_dtype:
-        p.dtype = str(x.dtype)
+        p.dtype = x.dtype
     p.shape = x.shape
     if p._data is None:
         p._become(x.astype(as_dtype(p.dtype)), contexts)

@@ -56,6 +56,11 @@ class Parameter(Rich):
         self._declared = known_sizes(shape)
         self._shape: Any = self._declared
         as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
+        for what, kind in {"stype": stype, "grad_stype": grad_stype}.items():
+            if kind not in ("default", "row_sparse", "csr"):
+                raise MismatchError(
+                    f"{what} for Parameter '{name}' must be one of 'default', 'row_sparse', or 'csr', but got {kind!r}"
+                )
         self._dtype = dtype
         self._data: ndarray | None = None  # the copy on the first context
         self._copies: list[ndarray] = []  # one per context

@@ -1,0 +1,100 @@
+"""Ways of writing a block that programs use: methods instead of F, storage kinds, dtypes taken from a file."""
+
+import numpy as onp
+import pytest
+
+from d2lblocks import autograd, gluon, np, optimizer
+from d2lblocks.gluon import nn
+
+
+class Chain(nn.HybridBlock):
+    """relu(x W) V, by the method `dot` instead of F.np.dot."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.w = self.params.get("w", shape=(0, 5), allow_deferred_init=True)
+            self.v = self.params.get("v", shape=(5, 0), allow_deferred_init=True)
+
+    def hybrid_forward(self, F, x, w, v):
+        return F.npx.relu(x.dot(w)).dot(v)
+
+
+def test_the_method_dot_tells_sizes_and_keeps_the_gradient():
+    net = Chain()
+    net.v.shape = (5, 2)
+    net.initialize()
+    x = np.ones((3, 4))
+    with autograd.record():
+        y = net(x)
+    y.backward()
+    assert y.shape == (3, 2) and net.w.shape == (4, 5)
+    first = net.w.grad().copy(), net.v.grad().copy()
+    with autograd.record():
+        net(x).backward()
+    for before, after in zip(first, (net.w.grad(), net.v.grad()), strict=True):
+        assert (before == after).all()
+    assert first[1].asnumpy().any()
+
+
+def test_the_method_dot_of_a_waiting_parameter():
+    class Behind(nn.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.w = self.params.get("w", shape=(2, 0), allow_deferred_init=True)
+
+        def hybrid_forward(self, F, x, w):
+            return w.dot(x)
+
+    net = Behind()
+    net.initialize()
+    assert net(np.ones((4, 3))).shape == (2, 3) and net.w.shape == (2, 4)
+
+
+class Sum(nn.HybridBlock):
+    """The sum of what is not None."""
+
+    def hybrid_forward(self, F, a, b=None):
+        return sum(x for part in (a, b) if part is not None for x in (part if isinstance(part, list) else [part]))
+
+
+def test_the_first_input_of_an_own_block_may_be_none_or_a_list_beside_an_array():
+    x = np.arange(3)
+    for hybridized in (False, True):
+        net = Sum()
+        net.hybridize(hybridized)
+        for _ in range(2):
+            assert net(None, x).tolist() == net(x, None).tolist() == net(x).tolist() == [0, 1, 2]
+            assert net([x, x], [x]).tolist() == net([None, x][1:], [x, x]).tolist() == [0, 3, 6]
+        with pytest.raises(TypeError, match="the input is None"):
+            net(None, None)
+    layer = nn.Dense(2, in_units=3)
+    layer.initialize()
+    with pytest.raises(TypeError, match="the input is None"):
+        layer(None)
+
+
+@pytest.mark.parametrize("what", ["stype", "grad_stype"])
+def test_unknown_storage_is_refused(what):
+    with pytest.raises(AssertionError, match=f"^{what} for Parameter 'w' must be one of .* but got 'dense'"):
+        gluon.Parameter("w", shape=(2,), **{what: "dense"})
+    gluon.Parameter("w", shape=(2,), **{what: "row_sparse"})
+
+
+def test_a_dtype_taken_from_a_file_equals_its_name_and_its_class(tmp_path):
+    net = nn.Dense(2, in_units=2)
+    net.initialize()
+    net.cast("float16")
+    net.save_parameters(tmp_path / "net.params")
+    net.cast("float32")
+    net.load_parameters(tmp_path / "net.params", cast_dtype=True, dtype_source="saved")
+    assert net.weight.dtype == onp.float16 and net.weight.dtype == "float16"
+    assert "dtype=float16" in repr(net.weight)
+
+
+def test_setting_a_scheduled_learning_rate_is_a_user_warning_raised():
+    rule = optimizer.SGD(lr_scheduler=lambda step: 0.1)
+    with pytest.raises(UserWarning, match="lr_scheduler"):
+        rule.set_learning_rate(0.5)
+    with pytest.raises(ValueError):
+        rule.set_learning_rate(0.5)

@@ -23,10 +23,15 @@ def rules(op: Op) -> list[tuple[str, Callable]]:
     return [(", ".join(args), rule) for rule, args in found.items()]
 
 
+def written_forward(op: Op) -> Callable:
+    """Return what an op computes as it was written, without what was put around it."""
+    if isinstance(op, Elementwise) and hasattr(op.forward, "__closure__"):
+        return inspect.getclosurevars(op.forward).nonlocals.get("ufunc") or op.forward
+    return op.forward
+
+
 @html.register(Op)
 def _(op: Op) -> str:
-    written = inspect.getclosurevars(op.forward).nonlocals.get("ufunc") if isinstance(op, Elementwise) and hasattr(
-        op.forward, "__closure__") else None  # fmt: skip
     told = (op.__doc__ or "").strip().split("\n")[0] if not isinstance(op, Elementwise) else "number by number"
     backward = "".join(
         f"<small>∂/∂{escape(args)}</small>{SOURCE}{escape(source(rule))}</pre>" for args, rule in rules(op)
@@ -37,5 +42,5 @@ def _(op: Op) -> str:
     return (
         f'<table style="margin:0"><caption{LEFT}>{code(op.name)} {escape(told)}</caption>'
         f'<thead><tr><th scope="col"{LEFT}>f</th><th scope="col"{LEFT}>f′: g comes in, z went out</th></tr></thead>'
-        f"<tbody><tr>{cell}{SOURCE}{escape(source(written or op.forward))}</pre></td>{cell}{backward}</td></tr></tbody></table>"
+        f"<tbody><tr>{cell}{SOURCE}{escape(source(written_forward(op)))}</pre></td>{cell}{backward}</td></tr></tbody></table>"
     )

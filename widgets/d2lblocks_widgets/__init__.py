@@ -5,6 +5,7 @@ from typing import Any as _Any
 
 from d2lblocks_widgets.explorer import explore as explore
 from d2lblocks_widgets.initializer_bench import compare_initializers as compare_initializers
+from d2lblocks_widgets.tape_player import tape as tape
 from d2lblocks_widgets.training_monitor import watch as watch
 
 _FIGURES = ("plot_initializers", "plot_activations")

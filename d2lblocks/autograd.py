@@ -148,7 +148,7 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
         retain_graph: keep the tape, so that another backward() can walk it again.
     """
     heads, seeds = _seeds(heads, head_grads)
-    found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode)
+    found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, into_leaves=True)
     for (node, _), g in found.items():
         node.deposit(g)
     if not retain_graph:
@@ -204,7 +204,7 @@ class _Level:
 
     name = title = "constant gradient"
 
-    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
+    def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         return node.args if lift is None else [lift(node.args[0], None, 0)]
 
 
@@ -303,7 +303,7 @@ class Function:
             made.append(fresh)
         return made if several else made[0]
 
-    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
+    def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Call `backward` with arrays, whatever the walk computes with, and check what it gives."""
         make = node.settings["make"]
         incoming = [g] if node.count == 1 else g

@@ -200,11 +200,11 @@ class Op(Rich):
 
     # ------------------------------------------------------------------------------------------ derivatives
 
-    def pullback(self, node: Node, g: Any, grads: dict, lift: Callable | None) -> list:
+    def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradient of each argument of `node` that somebody wants, None for the others.
 
-        g is the gradient of the output, or a list of them (None where none came in) if there are several; grads is what
-        the walk has found so far.
+        g is the gradient of the output, or a list of them (None where none came in) if there are several; for grads see
+        `tape.buffers`.
         """
         args, z = node.args, node.outs
         if lift is not None:
@@ -213,8 +213,7 @@ class Op(Rich):
         if type(z) is tuple and not self.memory:
             g = [part * 0 if given is None else given for given, part in zip(g, z, strict=True)]
         if self.joint is not None:
-            wanted = buffers(node.parents, grads) if lift is None else [p and True for p in node.parents]
-            return self.joint(g, z, wanted, *args, **node.settings)
+            return self.joint(g, z, buffers(node.parents, grads), *args, **node.settings)
         return [
             None if parent is None else self._rule(i)(g, z, *args, **node.settings)
             for i, parent in enumerate(node.parents)

@@ -101,6 +101,10 @@ class Node:
                     "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
                 )
 
+    def pull(self, g: Any, grads: dict | None, lift: Callable | None) -> list:
+        """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
+        return self.op.pullback(self, g, grads, lift)
+
     def release(self) -> None:
         """Drop the numbers; a second walk then stops here with a message."""
         self.args = None
@@ -109,11 +113,16 @@ class Node:
         self.watched = ()
 
 
-def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bool = True, keep: Iterable = ()) -> Any:
+def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bool = True, keep: Iterable = (),
+         pull: Callable = Node.pull, into_leaves: bool = False) -> Any:  # fmt: skip
     """Visit the nodes under `heads` youngest first and pull gradients through them.
 
-    Rules compute with the recorded raw arrays. `lift(raw, node, output)`, if given, first turns these into arrays on
-    the tape, and then the gradients can be differentiated again.
+    Args:
+        lift: rules compute with the recorded raw arrays; lift(raw, node, output) first turns these into arrays on the
+            tape, and then the gradients can be differentiated again.
+        keep: places (node, output) whose gradients are returned besides those of the leaves.
+        pull: how a node's gradients are got; whoever wants to look on gives a function that calls Node.pull.
+        into_leaves: rules may write into the leaves' own buffers. For backward() only: others must leave them alone.
 
     Returns ({(node, output): gradient} of leaves and of the places in `keep`, the visited nodes).
     """
@@ -138,7 +147,8 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                 kept.update({(node, k): g[k] for k in range(node.count) if (node, k) in kept})
                 if not any(part is not None for part in g):
                     continue
-            for place, part in zip(node.parents, node.op.pullback(node, g, grads, lift), strict=True):
+            pulled = pull(node, g, grads if into_leaves else None, lift)
+            for place, part in zip(node.parents, pulled, strict=True):
                 if place is not None and part is not None:  # not in place: a rule may have handed one array to two
                     grads[place] = grads[place] + part if place in grads else part
     finally:
@@ -167,8 +177,13 @@ def reachable(heads: Sequence) -> list[Node]:
     return sorted(seen, key=attrgetter("age"), reverse=True)
 
 
-def buffers(parents: Sequence, grads: dict) -> list:
-    """Return, per argument, where its gradient may be written: a leaf's own buffer, True for anywhere, None for unwanted."""
+def buffers(parents: Sequence, grads: dict | None) -> list:
+    """Return, per argument, where its gradient may be written: a leaf's own buffer, True for anywhere, None for unwanted.
+
+    grads is what the walk has found so far: into a buffer that holds one part already, no other part may be written.
+    """
+    if grads is None:
+        return [place and True for place in parents]
     found: list[Any] = []
     for place in parents:
         leaf = place and place[0]

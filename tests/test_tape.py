@@ -116,3 +116,16 @@ def test_rows_of_a_weight_are_windows():
     w[:, 3][:] = 5
     assert float(w[1, 2]) == 42 and (w[0] == 7).all() and not (w[:, 3] == 5).any()
     assert net.weight.data().asnumpy().flags.c_contiguous
+
+
+def test_grad_leaves_what_backward_wrote():
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    x = np.ones((4, 3))
+    with autograd.record():
+        first = net(x).sum()
+    first.backward()
+    with autograd.record():
+        second = (net(x) * 5).sum()
+    autograd.grad(second, [net.weight.data()])
+    assert (net.weight.grad() == 4).all()

@@ -17,7 +17,7 @@ from d2lblocks.reprs.op import rules, written_forward
 from d2lblocks.reprs.source import source
 from d2lblocks.reprs.tape import DRAWN, Tape
 from d2lblocks.reprs.values import Values
-from d2lblocks.tape import Leaf, Node, reachable, state
+from d2lblocks.tape import Leaf, Node, reachable, walk
 
 KEPT = 64  # arrays up to this size travel number by number
 BOXES = 60  # summary boxes of a long tape, at most
@@ -211,32 +211,29 @@ def _outputs(node: Node) -> list[onp.ndarray]:
 def _walked(loss: ndarray, nodes: list[Node]) -> tuple[dict, dict, str]:
     """Return ({(node or leaf, output): summary of its gradient}, {node: [summary per input]}, what went wrong).
 
-    The walk of `backward()`, but everything on the way is looked at and nothing is deposited or freed. To the rules
-    every place counts as taken, so none of them writes into the gradient buffer of a leaf.
+    Everything on the way is looked at, and nothing is deposited or freed.
     """
-    taken = dict.fromkeys((place for node in nodes for place in node.parents if place is not None), True)
-    arriving: dict = {(loss._node, loss._out): onp.ones(loss.shape, loss.dtype)}
     grads: dict = {}
     gives: dict = {}
-    before = state.pulling, state.training
-    state.pulling, state.training = True, True
+
+    reached: list[Node] = []
+
+    def pull(node: Node, g: Any, *how: Any) -> list:
+        reached.append(node)
+        came = [g] if node.count == 1 else g
+        grads.update({(node, k): summary(part) for k, part in enumerate(came) if part is not None})
+        pulled = node.pull(g, *how)
+        gives[node] = [
+            None if part is None or place is None else summary(part)
+            for part, place in zip(pulled, node.parents, strict=True)
+        ]
+        return pulled
+
     try:
-        for node in reversed(nodes):
-            g = [arriving.pop((node, k), None) for k in range(node.count)]
-            grads.update({(node, k): summary(part) for k, part in enumerate(g) if part is not None})
-            if all(part is None for part in g):
-                continue
-            pulled = node.op.pullback(node, g if node.count > 1 else g[0], taken, None)
-            parts = [p if place is not None else None for p, place in zip(pulled, node.parents, strict=True)]
-            gives[node] = [None if part is None else summary(part) for part in parts]
-            for place, part in zip(node.parents, parts, strict=True):
-                if part is not None:
-                    arriving[place] = arriving[place] + part if place in arriving else part
+        found, _ = walk([loss], [onp.ones(loss.shape, loss.dtype)], None, pull=pull)
     except Exception as problem:  # a rule of the user's own, or none: what was computed forward is shown all the same
-        return grads, gives, f"The walk back stopped at #{nodes.index(node) + 1}: {problem}"
-    finally:
-        state.pulling, state.training = before
-    grads.update({place: summary(g) for place, g in arriving.items()})
+        return grads, gives, f"The walk back stopped at #{nodes.index(reached[-1]) + 1}: {problem}"
+    grads.update({place: summary(g) for place, g in found.items()})
     return grads, gives, ""
 
 

@@ -80,4 +80,10 @@ def require_cpu(ctx: Context | None) -> Context:
     return ctx
 
 
+def kept(ctx: Context | None) -> Context | None:
+    """Return `ctx` (None: the current one) as arrays keep it: None for the default one, which costs nothing to compare."""
+    ctx = require_cpu(ctx)
+    return None if ctx == Context.default_ctx else ctx
+
+
 Context.default_ctx = Context("cpu", 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.context import Context, require_cpu
+from d2lblocks.context import Context, kept
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.indexing import raw_value
@@ -18,11 +18,7 @@ from d2lblocks.tape import Variable, state
 
 
 def _made(raw: onp.ndarray, ctx: Context | None) -> ndarray:
-    x = wrap(raw)
-    where = require_cpu(ctx)
-    if where != Context.default_ctx:
-        x._ctx = where
-    return x
+    return wrap(raw, kept(ctx))
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

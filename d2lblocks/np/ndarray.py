@@ -8,7 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks import autograd
-from d2lblocks.context import Context, require_cpu
+from d2lblocks.context import Context, kept
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError
 from d2lblocks.np import diagonals as D
 from d2lblocks.np import elementwise as E
@@ -346,7 +346,7 @@ class ndarray(Variable, Rich):
         """Copy the numbers into another array, or to a context as a new array."""
         if isinstance(other, Context):
             there = self.copy()
-            there._ctx = None if require_cpu(other) == Context.default_ctx else other
+            there._ctx = kept(other)
             return there
         other[...] = self
         return other

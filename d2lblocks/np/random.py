@@ -10,7 +10,7 @@ import numpy as onp
 
 from d2lblocks import rng
 from d2lblocks.autograd import pause
-from d2lblocks.context import require_cpu
+from d2lblocks.context import kept
 from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.elementwise import exp
@@ -35,7 +35,7 @@ def on_cpu(draw: Callable[P, ndarray]) -> Callable[P, ndarray]:
         wish: Any = kwargs.get("ctx")
         if wish is None:
             wish = next((p.ctx for p in (*args, *kwargs.values()) if isinstance(p, ndarray)), None)
-        ctx = require_cpu(wish)
+        ctx = kept(wish)
         made = draw(*args, **kwargs)
         made._ctx = ctx
         return made

@@ -76,13 +76,13 @@ def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is
         raise ArgumentError(f"topk: k must be between 0 and {n}, the length of axis {axis}, got {k}.")
     order = onp.argsort(raw if is_ascend else -raw, axis=axis, kind="stable")
     order = onp.take(order, range(k or n), axis)
-    indices = wrap(order.astype(as_dtype(dtype)), data.ctx)
+    indices = wrap(order.astype(as_dtype(dtype)), data._ctx)
     if ret_typ == "indices":
         return indices
     if ret_typ == "mask":
         mask = onp.zeros_like(raw)
         onp.put_along_axis(mask, order, 1, axis)
-        return wrap(mask, data.ctx)
+        return wrap(mask, data._ctx)
     values = get(data, key=places_along(axis, order))
     if ret_typ == "value":
         return values
@@ -102,13 +102,13 @@ def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_lengt
     steps, lengths = onp.arange(data.shape[axis]), sequence_length._data
     inside = steps[:, None] < lengths if axis == 0 else steps < lengths[:, None]
     inside = inside.reshape(inside.shape + (1,) * (data.ndim - 2))
-    return where(wrap(onp.broadcast_to(inside, data.shape).copy(), data.ctx), data, float(value))
+    return where(wrap(onp.broadcast_to(inside, data.shape).copy(), data._ctx), data, float(value))
 
 
 @composed
 def nonzero(a: ndarray) -> ndarray:
     """Return the places of the entries that are not 0 as rows of an int64 array: (places, axes)."""
-    return wrap(onp.argwhere(a._data), a.ctx)
+    return wrap(onp.argwhere(a._data), a._ctx)
 
 
 @composed

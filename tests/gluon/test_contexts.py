@@ -162,3 +162,21 @@ def test_stale_context_is_named():
     assert [float(x[0]) for x in p.list_data()] == [0, 0]
     trainer.step(1, ignore_stale_grad=True)  # then the fresh gradient alone moves both
     assert [float(x[0]) for x in p.list_data()] == [-2, -2]  # v = 0.5 (-2) - 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.random.normal(size=(2, 3)),
+        lambda: np.random.uniform(np.zeros((2, 3)), ctx=npx.cpu()),
+        lambda: np.zeros((2, 3), ctx=npx.cpu(0)),
+        lambda: np.ones((2, 3)).copyto(npx.cpu()),
+        lambda: npx.topk(np.ones((2, 3)), k=3, ret_typ="mask"),
+    ],
+)
+def test_a_ready_layer_takes_the_short_way(make, monkeypatch):
+    """Arrays on the default context keep none, so one comparison by identity tells that parameters are at hand."""
+    net = nn.Dense(1, in_units=3)
+    net.initialize()
+    monkeypatch.setattr(nn.Dense, "_first_forward", lambda *args: pytest.fail("the long way"))
+    assert net(make()).ctx == npx.cpu(0)

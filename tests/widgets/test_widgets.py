@@ -139,6 +139,11 @@ def test_watch_hears_every_step_and_every_loss():
     assert lo.tolist() == [onp.float32(p.data().min().item()) for p in trainer._params]
 
 
+def test_a_short_run_has_a_history_too():
+    monitor, _ = trained(30)
+    assert {1, 2, 4, 8, 16, 30} <= set(monitor.histograms["steps"])
+
+
 def test_watch_leaves_gradient_buffers_private():
     _, trainer = trained(3)
     assert all(p.data()._node.private for p in trainer._params if p.name.endswith("weight"))

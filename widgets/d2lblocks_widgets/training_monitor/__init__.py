@@ -63,6 +63,8 @@ class TrainingMonitor(Widget):
         numbers = {name: number(name, value) for name, value in values.items()}
         if self._counts_steps:
             self._steps += 1
+            if self._steps & (self._steps - 1) == 0:
+                self._look()
         for name, value in numbers.items():
             self._curve(name).add((self._steps, value))
         if time.perf_counter() >= self._next:
@@ -80,6 +82,8 @@ class TrainingMonitor(Widget):
         self._steps += 1
         if time.perf_counter() >= self._next:
             self._push()
+        elif self._steps & (self._steps - 1) == 0:  # steps 1, 2, 4, 8, ...: a short run has a history too
+            self._look()
 
     def _lost(self, block: Any, inputs: Any, out: Any) -> None:
         if self._counts_steps:
@@ -88,12 +92,16 @@ class TrainingMonitor(Widget):
             value = number("loss", out)
             self._curve("loss").add((self._steps, value))
 
-    def _push(self) -> None:
-        """Send everything; the next time comes late enough not to slow the run."""
-        start = time.perf_counter()
+    def _look(self) -> None:
+        """Take histograms of this step."""
         if self._steps or any(p.state == "ready" for p in self._parameters):
             self._values.add(self._steps, [p.data()._data if p.state == "ready" else None for p in self._parameters])
             self._gradients.add(self._steps, [_gradient(p) if self._steps else None for p in self._parameters])
+
+    def _push(self) -> None:
+        """Send everything; the next time comes late enough not to slow the run."""
+        start = time.perf_counter()
+        self._look()
         for curve in self._curves.values():
             curve.settle()
         with self.hold_sync():

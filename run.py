@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 VENV = HERE / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "d2lblocks-installed"
+SIZES = {"lab": 0.6, "lab,test": 1.1}  # gigabytes in .venv
 OLDEST = (3, 11)
 INDEX = "https://pypi.org/simple"
 
@@ -59,7 +60,7 @@ def wanted() -> tuple[str, str]:
 
 
 def installed() -> list[str]:
-    """Return the fingerprints of the last installation that came to its end."""
+    """Return the fingerprints of the last installation that came to its end, and its extras."""
     return STAMP.read_text().split() if PYTHON.exists() and STAMP.exists() else []
 
 
@@ -72,7 +73,7 @@ def make_environment() -> None:
     except (OSError, subprocess.CalledProcessError) as problem:
         raise SetupError(
             f"No virtual environment could be made in {VENV}: {problem}. Copy the folder to a place where you may "
-            "write and where there is room (1.2 GB), and run it there."
+            "write and where there is room (a gigabyte), and run it there."
         ) from None
 
 
@@ -155,12 +156,12 @@ def indexes() -> list[str]:
     return [*options, "--index-strategy", "unsafe-best-match"] if options else []  # all sources are equal, as in pip
 
 
-def install_packages() -> None:
-    """Install the package with notebooks and tests, by uv where it can be had (seconds), else by pip."""
+def install_packages(extras: str) -> None:
+    """Install the package with these extras, by uv where it can be had (seconds), else by pip."""
     start = time.monotonic()
-    what = ("--quiet", "--editable", ".[lab,test]")
+    what = ("--quiet", "--editable", f".[{extras}]")
     make_pip()
-    say("installing packages (1.1 GB)")
+    say(f"installing packages ({SIZES[extras]} GB)")
     pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install")
     uv = [shutil.which("uv")] if shutil.which("uv") else [PYTHON, "-m", "uv"]
     if len(uv) == 1 or run(*pip, "--quiet", "--retries", "1", "uv", quiet=True).returncode == 0:
@@ -172,15 +173,17 @@ def install_packages() -> None:
     if run(*pip, *what).returncode:
         raise SetupError(
             "The packages could not be installed; the lines above say why. Most often the network is the reason, or "
-            "a full disk (1.2 GB are needed). Then run this command again."
+            f"a full disk ({SIZES[extras]} GB are needed). Then run this command again."
         )
     say(f"installed in {time.monotonic() - start:.0f} s")
 
 
-def install(offline: bool, recreate: bool) -> None:
-    """Bring .venv to what is wanted, if it is not there yet."""
+def install(offline: bool, recreate: bool, extras: str = "lab,test") -> None:
+    """Bring .venv to what is wanted, if it is not there yet: notebooks ("lab"), with the tests' tools ("lab,test")."""
     want, have = list(wanted()), [] if recreate else installed()
-    if have == want:
+    if have[2:] == ["lab,test"]:  # whoever runs the tests keeps their tools
+        extras = "lab,test"
+    if have == [*want, extras]:
         say("everything is installed")
         return
     if offline:
@@ -189,8 +192,8 @@ def install(offline: bool, recreate: bool) -> None:
         STAMP.unlink()
     else:
         make_environment()
-    install_packages()
-    STAMP.write_text("\n".join(want))
+    install_packages(extras)
+    STAMP.write_text("\n".join([*want, extras]))
 
 
 def learn(no_lab: bool) -> int:
@@ -251,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     try:
         check_python()
-        install(options.offline, options.recreate)
+        install(options.offline, options.recreate, "lab,test" if options.command == "test" else "lab")
         return test(rest) if options.command == "test" else learn(options.no_lab)
     except SetupError as problem:
         print(f"\n{problem}", file=sys.stderr)

@@ -40,6 +40,9 @@ def run(tmp_path, monkeypatch):
     signal.signal(signal.SIGINT, before)
 
 
+ALL = "packages lab,test"
+
+
 @pytest.fixture
 def steps(run, monkeypatch):
     """The steps of an installation, noted instead of done."""
@@ -52,7 +55,7 @@ def steps(run, monkeypatch):
         run.STAMP.unlink(missing_ok=True)
 
     monkeypatch.setattr(run, "make_environment", environment)
-    monkeypatch.setattr(run, "install_packages", lambda: done.append("packages"))
+    monkeypatch.setattr(run, "install_packages", lambda extras: done.append(f"packages {extras}"))
     return done
 
 
@@ -89,11 +92,22 @@ def test_path_that_the_locale_cannot_spell(run, monkeypatch, capsys):
 def test_second_time_does_nothing(run, steps, capsys):
     run.install(False, False)
     run.install(False, False)
-    assert steps == ["environment", "packages"]
+    assert steps == ["environment", ALL]
     assert "everything is installed" in capsys.readouterr().out
     run.install(True, False)
     run.install(False, True)
-    assert steps == ["environment", "packages"] * 2
+    assert steps == ["environment", ALL] * 2
+
+
+def test_learners_need_no_tools_of_the_tests(run, steps):
+    run.install(False, False, "lab")
+    run.install(False, False, "lab")
+    run.install(False, False)
+    run.install(False, False, "lab")  # what is there stays
+    assert steps == ["environment", "packages lab", ALL]
+    (run.HERE / "pyproject.toml").write_text("[project] # other")
+    run.install(False, False, "lab")
+    assert steps[3:] == [ALL]
 
 
 def test_new_requirements_keep_what_the_learner_added(run, steps):
@@ -101,18 +115,18 @@ def test_new_requirements_keep_what_the_learner_added(run, steps):
     (run.HERE / "pyproject.toml").write_text("[project] # other")
     run.install(False, False)
     run.install(False, False)
-    assert steps == ["environment", "packages", "packages"]
+    assert steps == ["environment", ALL, ALL]
 
 
 def test_another_python_makes_the_environment_anew(run, steps, monkeypatch):
     run.install(False, False)
     monkeypatch.setattr(sys, "version", "3.99")
     run.install(False, False)
-    assert steps == ["environment", "packages"] * 2
+    assert steps == ["environment", ALL] * 2
 
 
 def test_interrupted(run, steps, monkeypatch, capsys):
-    def interrupt():
+    def interrupt(extras):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -121,7 +135,7 @@ def test_interrupted(run, steps, monkeypatch, capsys):
     assert "Stopped. Run the command again to go on." in capsys.readouterr().err
     assert not run.STAMP.exists()
     run.install(False, False)
-    assert steps == ["environment", "environment", "packages"]
+    assert steps == ["environment", "environment", ALL]
 
 
 def test_offline(run, capsys):
@@ -150,7 +164,7 @@ def test_installs_with_uv(run, monkeypatch, tmp_path, with_uv):
     uv.write_text(f'#!/bin/sh\necho "own uv $@" >> "{run.HERE}/calls"')
     uv.chmod(0o755)
     monkeypatch.setattr(run.shutil, "which", lambda name: str(uv) if with_uv else None)
-    run.install_packages()
+    run.install_packages("lab,test")
     start = "own uv pip install --python" if with_uv else "-m uv pip install --python"
     assert calls()[-1].startswith(start) and calls()[-1].endswith("--quiet --editable .[lab,test]")
 
@@ -159,7 +173,7 @@ def test_installs_with_uv(run, monkeypatch, tmp_path, with_uv):
 def test_pip_when_uv_fails(run, capsys, monkeypatch):
     monkeypatch.setattr(run.shutil, "which", lambda name: None)
     calls = python(run, 'case "$*" in *"uv pip"*) echo "cause: no such planet" >&2; exit 2;; esac')
-    run.install_packages()
+    run.install_packages("lab,test")
     assert "uv could not do it (cause: no such planet); taking pip" in capsys.readouterr().out
     assert calls()[-1] == "-m pip --disable-pip-version-check install --quiet --editable .[lab,test]"
 
@@ -169,7 +183,7 @@ def test_pip_fails_too(run, capfd, monkeypatch):
     monkeypatch.setattr(run.shutil, "which", lambda name: None)
     python(run, 'case "$*" in *install*) echo "no space left" >&2; exit 1;; esac')
     with pytest.raises(run.SetupError, match="network is the reason, or a full disk"):
-        run.install_packages()
+        run.install_packages("lab,test")
     assert "no space left" in capfd.readouterr().err
 
 

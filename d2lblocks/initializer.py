@@ -60,6 +60,15 @@ class Initializer(Named, Rich):
     def __hash__(self) -> int:
         return hash(type(self))
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self._written())  # in a notebook; repr() has the address, as in the original
+
+    def _written(self) -> str:
+        """Return the initializer as it is written: Normal(sigma=0.01)."""
+        given = vars(self).get("_kwargs", {})  # a subclass may have left out super().__init__()
+        short = {k: "…" if isinstance(v, list) and len(str(v)) > 20 else repr(v) for k, v in given.items()}
+        return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in short.items())})"
+
     def __call__(self, desc: str, arr: ndarray) -> None:
         """Fill `arr`, the parameter called `desc`."""
         self._init_weight(desc, arr)

@@ -1,14 +1,16 @@
 """Compare the chapters' outputs strictly, but decimal numbers nearly: BLAS kernels differ in the last bits.
 
-A plugin over nbval 0.11 (`-p tests.nbval_strict`). It changes two things: a trailing `;` is silent as in a notebook,
-and decimal numbers may differ by one part in a hundred thousand. Whole numbers, words, HTML, warnings, errors, and the
-number of outputs must be the same.
+A plugin over nbval 0.11 (`-p tests.nbval_strict`). It changes three things: a trailing `;` is silent as in a notebook,
+a display that is updated counts as it is in the end, and decimal numbers may differ by one part in a hundred thousand.
+Whole numbers, words, HTML, warnings, errors, and the number of outputs must be the same. Of a widget the text and the
+HTML are compared; the number of its model is new each time.
 """
 
 import contextlib
 import os
 import re
 
+from nbformat import NotebookNode
 from nbval import kernel, plugin
 
 for name, value in {
@@ -19,7 +21,7 @@ for name, value in {
 }.items():
     os.environ.setdefault(name, value)
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE][-+]?\d))(?:[eE][-+]?\d+)?(?!\w)")
+NUMBER = re.compile(r"(?<![\w.])[-+−]?(?:\d+\.\d*|\.\d+|\d+(?=[eE][-+−]?\d))(?:[eE][-+−]?\d+)?(?!\w)")
 PLACE = "\0"
 
 
@@ -28,7 +30,7 @@ def close(stored: str, new: str, rtol: float = 1e-5, atol: float = 1e-7) -> bool
 
     `atol` is for rounding residues, such as the mean of centered numbers: float32 cannot tell them from 0.
     """
-    a, b = float(stored), float(new)
+    a, b = float(stored.replace("−", "-")), float(new.replace("−", "-"))
     return abs(a - b) <= atol + rtol * abs(a)
 
 
@@ -67,8 +69,27 @@ def _sanitized(self, text):
     return Nearly(text) if isinstance(text, str) else text
 
 
+_message = plugin.IPyNbFile.get_kernel_message
+
+
+def _message_and_updates(self, timeout=None):
+    """Return the next message; one that updates a display is put into that display, as notebooks do it."""
+    message = _message(self, timeout=timeout)
+    content = message["content"]
+    shown = self.__dict__.setdefault("shown", {})
+    place = content.get("transient", {}).get("display_id")
+    if message["msg_type"] == "display_data":
+        content["data"] = NotebookNode(content["data"])  # nbval copies any other dictionary
+        shown[place] = content["data"]
+    elif message["msg_type"] == "update_display_data" and place in shown:
+        shown[place].clear()
+        shown[place].update(content["data"])
+    return message
+
+
 kernel.RunningKernel.execute_cell_input = _execute_with_history
 plugin.IPyNbCell.sanitize = _sanitized
+plugin.IPyNbFile.get_kernel_message = _message_and_updates
 
 
 def pytest_collection_finish(session):

@@ -12,19 +12,26 @@ import nbformat
 
 import tests.nbval_strict  # noqa: F401  the environment in which the outputs will be compared
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 FOLDER = Path(__file__).resolve().parent.parent / "chapters"
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 COLOR = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal; hard to read on a light page
 
 
 def normalize(notebook):
-    """Leave out what is of one machine or one moment: versions, timings, widget state, frames of other files."""
+    """Leave out what is of one machine or one moment: versions, timings, widgets, frames of other files.
+
+    A saved widget is a number that means nothing without its kernel, and a trusted notebook shows it rather than the HTML
+    beside it. So the HTML stays alone. A widget without HTML is kept, for a guard to find.
+    """
     notebook.metadata = nbformat.from_dict({"kernelspec": KERNELSPEC})
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
         for output in cell.get("outputs", []):
             if output.output_type in ("display_data", "execute_result"):
                 output.metadata = nbformat.from_dict({})
+                if "text/html" in output.data:
+                    output.data.pop(WIDGET, None)
             if output.output_type == "error":
                 frames = [COLOR.sub("", part) for part in output.traceback]
                 output.traceback = [frame for frame in frames if not frame.startswith("File ")]

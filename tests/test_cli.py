@@ -37,11 +37,11 @@ def shelf(tmp_path, monkeypatch):
 
 
 def test_chapters_by_number():
-    assert list(cli.chapters()) == [1, 2, 3, 4, 5]
+    assert list(cli.chapters()) == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(("arguments", "said"), [(["run", "77"], "no chapter 77; the chapters are 1, 2, 3, 4, 5"),
-                                                 (["lab", "0"], "no chapter 0")])  # fmt: skip
+@pytest.mark.parametrize(("arguments", "said"), [(["run", "77"], "no chapter 77; the chapters are 0, 1, 2, 3, 4, 5"),
+                                                 (["lab", "6"], "no chapter 6")])  # fmt: skip
 def test_no_such_chapter(arguments, said, capsys):
     assert cli.main(arguments) == 2
     assert said in capsys.readouterr().err

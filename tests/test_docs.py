@@ -28,10 +28,12 @@ def test_links(name):
 
 
 def test_taste(capsys):
-    """The README's taste of 15 lines runs, and prints what its comments say."""
-    (block,) = code_of("README.md")
-    assert len([line for line in block.splitlines() if line.strip()]) <= 15
-    exec(block, {})
+    """The README's taste of 15 lines runs, and prints what its comments say; its net can be explored."""
+    taste, view = code_of("README.md")
+    assert len([line for line in taste.splitlines() if line.strip()]) <= 15
+    names = {}
+    exec(taste, names)
+    exec(view, names)
     out = capsys.readouterr().out.strip().splitlines()
     shape, loss = out[-1].rsplit(" ", 1)
     assert "(0): Dense(-1 -> 256" in "".join(out) and shape == "(256, 20)" and float(loss) < 2.3

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.parametrize(
     ("stored", "new"),
     [
+        ("mean −9.21e−06, min −0.5", "mean −9.22e−06, min −0.5000001"),
         ("0.06240272", "0.06240273"),
         ("[ 0.1 -0.2]", "[0.1 -0.2]"),
         ("[[-0.03989593 -0.10414708]]", "[[-0.03989594 -0.10414708]]"),
@@ -45,6 +46,8 @@ def test_forgiven(stored, new):
         ("[0.1 0.2]", "[0.2 0.1]"),
         ("True", "False"),
         ("-0.5", "0.5"),
+        ("−9.21e−06", "−9.21e−05"),
+        ("−9.21", "9.21"),
         ("nan", "0.0"),
         ("inf", "1.0"),
         ("100000", "100001"),
@@ -78,10 +81,21 @@ def error(ename, evalue):
 
 HTML = "from IPython.display import HTML\nHTML('<b>20</b>')"
 HTML_TEXT = "<IPython.core.display.HTML object>"
+UPDATED = f"{HTML};\nplace = display(HTML('<b>1</b>'), display_id=True)\nplace.update(HTML('<b>20</b>'))"
+VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET = f"display({{'{VIEW}': {{'model_id': '7f'}}, 'text/html': '<b>20</b>', 'text/plain': 'net'}}, raw=True)"
+
+
+def display(**data):
+    return new_output("display_data", data={key.replace("_", "/"): value for key, value in data.items()})
+
+
 RIGHT = {
     "last bits": ("print('loss', 5.2637569)", [out("loss 5.2637568\n")]),
     "result": ("1 + 1", [result(text_plain="2")]),
     "html": (HTML, [result(text_plain=HTML_TEXT, text_html="<b>20</b>")]),
+    "an updated display": (UPDATED, [display(text_plain=HTML_TEXT, text_html="<b>20</b>")]),
+    "a widget by its html": (WIDGET, [display(text_plain="net", text_html="<b>20</b>")]),
     "silent": ("'x';", []),
     "stderr": ("import sys\nprint('careful', file=sys.stderr)", [err("careful\n")]),
     "raises": ("{}['a']", [error("KeyError", "'a'")]),
@@ -100,6 +114,10 @@ WRONG = {
     "stdout that was stderr": ("print('x')", [err("x\n")]),
     "other html": (HTML, [result(text_plain=HTML_TEXT, text_html="<b>21</b>")]),
     "another tag": (HTML, [result(text_plain=HTML_TEXT, text_html="<i>20</i>")]),
+    "a display before its update": (UPDATED, [display(text_plain=HTML_TEXT, text_html="<b>1</b>")]),
+    "a widget with other html": (WIDGET, [display(text_plain="net", text_html="<b>21</b>")]),
+    "a widget with another text": (WIDGET, [display(text_plain="ten", text_html="<b>20</b>")]),
+    "a widget that lost its html": (WIDGET, [display(text_plain="net")]),
     "lost html": ("20", [result(text_plain="20", text_html="<b>20</b>")]),
     "new html": (HTML, [result(text_plain=HTML_TEXT)]),
     "another message": ("{}['a']", [error("KeyError", "'b'")]),

@@ -257,14 +257,9 @@ def parameter_facts(p: Parameter, **place: Any) -> ParameterFacts:
 
 def init_text(init: Any) -> str:
     """Return an initializer as it is written: Normal(sigma=0.01)."""
-    if not isinstance(init, Initializer):
-        return init if isinstance(init, str) else type(init).__name__
-    given = ", ".join(f"{k}={_short(v)}" for k, v in vars(init).get("_kwargs", {}).items())
-    return f"{type(init).__name__}({given})"
-
-
-def _short(value: Any) -> str:
-    return "…" if isinstance(value, list) and len(str(value)) > 20 else repr(value)
+    if isinstance(init, Initializer):
+        return init._written()
+    return init if isinstance(init, str) else type(init).__name__
 
 
 def _init(p: Parameter) -> str:

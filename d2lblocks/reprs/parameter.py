@@ -23,7 +23,8 @@ def parameter_line(p: ParameterFacts, name: str | None = None, times: int = 1) -
         values = f"<i>{escape(p.init)}</i>"  # what will fill it
     return line(
         code(p.accessor if name is None else name) + tie_html(p.tie), shape_html(p.shape, p.declared), escape(p.dtype),
-        count_text(p.count), bytes_text(p.bytes).replace(" ", GAP), values, state.replace(" ", GAP),
+        count_text(p.count), bytes_text(p.bytes).replace(" ", GAP), values,
+        state.replace(" ", GAP).replace(f",{GAP}", ", "),
     )  # fmt: skip
 
 

@@ -190,6 +190,13 @@ class Notebook:
         """Run code in the kernel and return what it prints."""
         return self.page.evaluate(ASK, {"path": self.path, "code": code}).strip()
 
+    def kernel_says(self, code, wanted, seconds=5):
+        """Ask the kernel until it prints `wanted`: of many quick changes the browser holds the last back for a while."""
+        end = time.monotonic() + seconds
+        while (found := self.kernel(code)) != wanted and time.monotonic() < end:
+            self.page.wait_for_timeout(50)
+        assert found == wanted
+
     def restart(self):
         """Restart the kernel."""
         self.page.evaluate(

@@ -55,7 +55,7 @@ def test_arrows_stay_in_the_widget(notebook):
         layer.press(key)
     expect(layer).to_have_value("10")
     expect(layer).to_be_focused()
-    assert book.kernel("print(w.layer)") == "10"
+    book.kernel_says("print(w.layer)", "10")
     assert book.page.locator(f'[id="{book.id}"] .jp-Cell').count() == 2  # d, d deletes a cell
 
 

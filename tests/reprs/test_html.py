@@ -6,6 +6,7 @@ import sys
 
 import numpy as onp
 import pytest
+from IPython.core.formatters import PlainTextFormatter
 
 from d2lblocks import autograd, init, np, npx
 from d2lblocks.gluon import nn, watch
@@ -302,3 +303,7 @@ def test_contrast(page):
 
 def test_bars():
     assert bars([0, 1, 2, 4]) == "▁▃▅█" and bars([5] * 4) == "▅▅▅▅" and bars([0, 0, 0, 1]) == "▁▁▁█"
+
+
+def test_an_initializer_has_no_address_in_a_notebook():
+    assert PlainTextFormatter()(init.Normal(0.5)) == "Normal(sigma=0.5)"

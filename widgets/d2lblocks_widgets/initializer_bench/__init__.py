@@ -8,6 +8,7 @@ from typing import Any
 import traitlets as t
 
 from d2lblocks.errors import ArgumentError
+from d2lblocks.reprs.style import number
 from d2lblocks_widgets._picture import histogram_img
 from d2lblocks_widgets._theory import fans, law_text
 from d2lblocks_widgets._widget import Widget
@@ -75,7 +76,7 @@ class CompareInitializers(Widget):
         good = [row["drawn"] for row in rows if row["drawn"].get("n")]
         lo, hi = min((d["lo"] for d in good), default=0.0), max((d["hi"] for d in good), default=1.0)
         depth = self._depth
-        heads = ("initializer", f"values from {lo:.3g} to {hi:.3g}", "mean", "std", "min … max", "theory",
+        heads = ("initializer", f"values from {number(lo)} to {number(hi)}", "mean", "std", "min … max", "theory",
                  f"variance after {depth} {self.activation} layers")  # fmt: skip
         head = "".join(f'<th scope="col">{h}</th>' for h in heads)
         body = "".join(self._fallback_row(row, lo, hi) for row in rows)
@@ -90,11 +91,11 @@ class CompareInitializers(Widget):
             return f'<tr>{name}<td colspan="6">{escape(facts["error"])}</td></tr>'
         if not facts["n"]:
             return f'<tr>{name}<td colspan="6">no finite numbers</td></tr>'
-        spread = f"{facts['min']:.3g}\u00a0…\u00a0{facts['max']:.3g}"
-        words = f"Histogram of {row['name']}: {spread}, mean {facts['mean']:.3g}, std {facts['std']:.3g}"
+        spread = f"{number(facts['min'])}\u00a0…\u00a0{number(facts['max'])}"
+        words = f"Histogram of {row['name']}: {spread}, mean {number(facts['mean'])}, std {number(facts['std'])}"
         last = variance(row["layers"][-1]) if row["layers"] else None
-        end = "overflow" if last is None else f"{last:.3g}"
-        cells = (histogram_img(facts, lo, hi, words), f"{facts['mean']:.3g}", f"{facts['std']:.3g}", spread,
+        end = "overflow" if last is None else number(last)
+        cells = (histogram_img(facts, lo, hi, words), number(facts["mean"]), number(facts["std"]), spread,
                  law_text(facts["theory"]), end)  # fmt: skip
         return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
 

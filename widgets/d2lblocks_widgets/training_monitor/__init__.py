@@ -17,6 +17,7 @@ from IPython.display import publish_display_data
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.gluon import Block, Parameter, ParameterDict, Trainer
 from d2lblocks.gluon.watch import on_change
+from d2lblocks.reprs.style import number as written
 from d2lblocks_widgets._picture import curve_img
 from d2lblocks_widgets._widget import Widget
 from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, number
@@ -181,7 +182,8 @@ def _gradient(p: Parameter) -> Any:
 def _spread(raw: Any) -> str:
     if raw is None or not raw.size:
         return "none"
-    return f"{raw.min():.3g}\u00a0…\u00a0{raw.max():.3g}, std\u00a0{raw.std():.3g}"
+    low, high, std = (written(x) for x in (raw.min(), raw.max(), raw.std()))
+    return f"{low}\u00a0…\u00a0{high}, std\u00a0{std}"
 
 
 def _shell() -> Any:

@@ -113,7 +113,7 @@ class Trainer:
             for x in copies[1:]:
                 x[...] = data
         tell(self, "step")
-        tell_once([self._params[i] for i in live], "step")
+        tell_once((self._params[i] for i in live), "step")
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

@@ -8,7 +8,7 @@ move only the array's write stamp.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
@@ -108,8 +108,11 @@ def tell(thing: Any, what: str) -> None:
         _call(listener, thing, what)
 
 
-def tell_once(things: list, what: str) -> None:
+def tell_once(things: Iterable, what: str) -> None:
     """Say to each listener of any of these things what happened to them all, with the first that it listens to."""
+    if not _listenings:
+        return
+    things = list(things)
     for listener in list(_listenings):
         for thing in things:
             if listener in _listening.get(thing, {}).values():
@@ -134,7 +137,8 @@ class Listening:
 
     def attach(self, thing: Any) -> Listening:
         """Listen to this parameter or trainer; to a block with all that is in it, now and later."""
-        _listenings.add(self)
+        if not hasattr(thing, "step"):  # a trainer's listener hears of its steps from itself
+            _listenings.add(self)
         found = [thing]
         while found:
             one = found.pop()

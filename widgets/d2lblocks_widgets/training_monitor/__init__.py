@@ -17,13 +17,14 @@ from IPython.display import publish_display_data
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.gluon import Block, Parameter, ParameterDict, Trainer
 from d2lblocks.gluon.watch import on_change
+from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.style import number as written
 from d2lblocks_widgets._picture import curve_img
 from d2lblocks_widgets._widget import Widget
 from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, number
 
 SHOWN = 8  # so many parameters fit on a page
-SHARE = 80  # after a push that took t seconds the next waits for at least SHARE * t: little more than 1 % of a run
+SHARE = 120  # after a push that took t seconds the next waits for at least SHARE * t: less than 1 % of a run
 
 
 class TrainingMonitor(Widget):
@@ -89,9 +90,10 @@ class TrainingMonitor(Widget):
     def _lost(self, block: Any, inputs: Any, out: Any) -> None:
         if self._counts_steps:
             self.record(loss=out)
+        elif type(out) is ndarray and out.size:
+            self._curve("loss").add((self._steps, out._data))  # its mean is taken when it is sent
         else:
-            value = number("loss", out)
-            self._curve("loss").add((self._steps, value))
+            self._curve("loss").add((self._steps, number("loss", out)))
 
     def _look(self) -> None:
         """Take histograms of this step."""

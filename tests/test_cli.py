@@ -149,6 +149,7 @@ def told(capsys):
 
 @pytest.fixture
 def healthy(monkeypatch, tmp_path):
+    pytest.importorskip("numba", reason="without Numba an installation is not healthy")
     for name in ("OPENBLAS_CORETYPE", "NUMBA_DISABLE_JIT", "NUMBA_CPU_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """What a fresh process loads and compiles: nothing at import, kernels when first called, NumPy where there is no Numba."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="Numba is not installed")
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = """
 import warnings, sys
@@ -62,6 +64,7 @@ def test_without_numba(figure):
     assert printed(python(HIDDEN + TRAIN))[0] == figure
 
 
+@needs_numba
 def test_two_processes_compile_into_one_empty_cache(figure, tmp_path):
     both = [python(TRAIN, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     assert [printed(p) for p in both] == [[figure, "True"]] * 2
@@ -70,6 +73,7 @@ def test_two_processes_compile_into_one_empty_cache(figure, tmp_path):
     assert printed(python(TRAIN, NUMBA_CACHE_DIR=str(tmp_path))) == [figure, "True"]
 
 
+@needs_numba
 def test_no_folder_for_the_cache(figure, tmp_path):
     nowhere = tmp_path / "file"
     nowhere.write_text("in the way")

@@ -50,6 +50,9 @@ with autograd.record():
     y = tanh(x).sum() + tril(x).sum()
 y.backward()
 assert onp.allclose(x.grad.asnumpy(), 1 - onp.tanh(x.asnumpy()) ** 2 + [[1, 0], [1, 1]])
+ones, doubled = onp.ones(3, "float32"), onp.zeros(3, "float32")
+scale.run(ones, 2.0, doubled)
+assert (doubled == 2).all() and (scale.loop(ones, 3.0, doubled), doubled.sum())[1] == 9
 layer = Scale()
 layer.initialize()
 assert (layer(x) == x).all() and layer.weight.shape == (2,)
@@ -61,9 +64,9 @@ assert dense.weight.data().tolist() == [[0.0], [0.5], [1.0]]
 
 
 def test_contributing():
-    """What is shown there works: an op with its gradient, a layer, an initializer, a view."""
+    """What is shown there works: an op with its gradient, a kernel, a layer, an initializer, a view."""
     blocks = code_of("CONTRIBUTING.md")
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     done = subprocess.run([sys.executable, "-c", CHECK.format(code="\n".join(blocks))], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -32,6 +32,13 @@ def mean(raw: onp.ndarray) -> float:
     return float(onp.add.reduce(raw, None)) / raw.size
 
 
+def _means(values: tuple) -> onp.ndarray:
+    """Return one number each for numbers and raw arrays; of many arrays of one length all at once."""
+    if values and len({getattr(v, "shape", None) for v in values}) == 1 and getattr(values[0], "ndim", 0) == 1:
+        return onp.concatenate(values).reshape(len(values), -1).mean(1, dtype=onp.float64)
+    return onp.array([value if type(value) is float else mean(value) for value in values], onp.float64)
+
+
 class Curve:
     """Numbers by step as stretches of equal length, each with the mean, the least and the greatest of its numbers."""
 
@@ -50,8 +57,8 @@ class Curve:
 
     def settle(self) -> None:
         """Sort what was added into the stretches."""
-        numbers = [(step, value if type(value) is float else mean(value)) for step, value in self._new]
-        new = onp.array(numbers, onp.float64).reshape(-1, 2)
+        steps, values = zip(*self._new, strict=True) if self._new else ((), ())
+        new = onp.column_stack([onp.array(steps, onp.float64), _means(values)])
         self._new.clear()
         while len(new):
             if not self._stretches or self._stretches[-1][1] >= self._length:

@@ -65,12 +65,9 @@ class TrainingMonitor(Widget):
         numbers = {name: number(name, value) for name, value in values.items()}
         if self._counts_steps:
             self._steps += 1
-            if self._steps & (self._steps - 1) == 0:
-                self._look()
         for name, value in numbers.items():
             self._curve(name).add((self._steps, value))
-        if time.perf_counter() >= self._next:
-            self._push()
+        self._news(self._counts_steps)
 
     def _curve(self, name: str) -> Curve:
         found = self._curves.get(name)
@@ -78,13 +75,16 @@ class TrainingMonitor(Widget):
             found = self._curves[name] = Curve()
         return found
 
-    # These two are on the way of every step of a run, whose steps may take a tenth of a millisecond.
+    # These three are on the way of every step of a run, whose steps may take a tenth of a millisecond.
 
     def _stepped(self, trainer: Any, what: str) -> None:
         self._steps += 1
+        self._news(True)
+
+    def _news(self, stepped: bool) -> None:
         if time.perf_counter() >= self._next:
             self._push()
-        elif self._steps & (self._steps - 1) == 0:  # steps 1, 2, 4, 8, ...: a short run has a history too
+        elif stepped and self._steps & (self._steps - 1) == 0:  # steps 1, 2, 4, 8, ...: a short run has a history too
             self._look()
 
     def _lost(self, block: Any, inputs: Any, out: Any) -> None:

@@ -1,20 +1,21 @@
-"""A fully connected layer on raw arrays: y = x w + b and its gradients, by a loop on few numbers, by BLAS on many.
+"""A fully connected layer on raw arrays: y = x w + b and its gradients, by kernels on few numbers, by BLAS on many.
 
 Here w is (k, m), inputs times units: the transpose of a layer's weight, whose columns lie next to each other in memory.
-Then the innermost loops run over neighbours, and neither product needs a transposed copy.
+Then the innermost loops run over neighbours, and only the gradient of x needs a transposed copy of w.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as onp
 
 from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels.product import address, product
 
-FEW = 1024  # so many numbers of x make BLAS faster than a loop, whatever the number of units
-WIDE = 32  # units from which the innermost loop of `backward_loop` is long enough to pay
-NONE = onp.zeros(0, onp.float32)  # stands for a bias that is not there
+# So many numbers of w, or products of numbers, are for BLAS: it copies x and w into an order that suits the caches.
+MANY, LONG = 2**19, 2**25
+PANEL = 2**14  # numbers of w that `backward_loop` copies at a time: they stay in the nearest caches
+NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
+NONE2 = onp.zeros((0, 0), onp.float32)
 
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
@@ -29,34 +30,34 @@ def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -
 
 
 def backward(
-    g: onp.ndarray, y: onp.ndarray, x: onp.ndarray, relu: bool, dw: onp.ndarray, db: onp.ndarray | None
-) -> Any:
-    """Write the gradients of w and b into dw (k, m) and db (m,); return the one of x w + b: g, or g gated by relu."""
-    h = gated(g, y) if relu else g
+    g: onp.ndarray, y: onp.ndarray, x: onp.ndarray, w: onp.ndarray, relu: bool,
+    dw: onp.ndarray | None, db: onp.ndarray | None, want_dx: bool,
+) -> onp.ndarray | None:  # fmt: skip
+    """Write the gradients of w and b into dw (k, m) and db (m,), where these are, and return the one of x if it is wanted."""
+    dw = NONE2 if dw is None else dw
     db = NONE if db is None else db
-    loop = dw.shape[1] >= WIDE and h.flags.carray and _few(x, dw, db)
-    (backward_loop.run if loop else _backward)(h, x, dw, db)
-    return h
-
-
-def gated(g: onp.ndarray, y: onp.ndarray) -> onp.ndarray:
-    """Return g where y > 0, else 0: the gradient before a relu with output y."""
-    h = onp.empty(g.shape, g.dtype)
-    fits = g.dtype == y.dtype == onp.float32 and g.flags.carray and y.flags.carray
-    (gate.run if fits else gate.equal)(g, y, h)
-    return h
+    dx = onp.empty(x.shape, x.dtype) if want_dx else NONE2
+    if _few(x, w, db) and _plain(g) and _plain(y) and _plain(dw):
+        h = onp.empty(g.shape, onp.float32) if relu else g
+        panel = onp.empty(_panel(*w.shape), onp.float32) if want_dx else NONE2
+        backward_loop.run(g, y, x, w, relu, dw, db, dx, h, panel)
+    else:
+        _backward(g, y, x, w, relu, dw, db, dx, NONE2, NONE2)
+    return dx if want_dx else None
 
 
 def _few(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray) -> bool:
-    """Return whether the loop is for these arrays: few numbers, float32, in the order it reads."""
-    return (
-        0 < x.size <= FEW
-        and x.dtype == onp.float32
-        and b.dtype == onp.float32
-        and x.flags.carray
-        and w.flags.carray
-        and b.flags.carray
-    )
+    """Return whether the kernels are for these arrays: few numbers, float32, in the order they read."""
+    return w.size <= MANY and len(x) * w.size <= LONG and _plain(x) and _plain(w) and _plain(b)
+
+
+def _plain(a: onp.ndarray) -> bool:
+    return a.dtype == onp.float32 and a.flags.carray
+
+
+def _panel(k: int, m: int) -> tuple[int, int]:
+    """Return the shape of the copies of some rows of w, transposed."""
+    return m, min(k, max(16, PANEL // max(m, 1) // 16 * 16))
 
 
 def _forward(x, w, b, relu, y):  # by BLAS
@@ -72,62 +73,45 @@ def forward_loop(x, w, b, relu, y):
     """y = x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (m,) or (0,) -> (n, m)."""
     n, k = x.shape
     m = w.shape[1]
-    zero = y.dtype.type(0)
-    for i in range(n):
-        for j in range(m):
-            y[i, j] = b[j] if b.size else zero
-        p = 0
-        while p + 4 <= k:  # four terms at a time: a row of y is read and written once for four rows of w
-            x0, x1, x2, x3 = x[i, p], x[i, p + 1], x[i, p + 2], x[i, p + 3]
-            for j in range(m):
-                y[i, j] = y[i, j] + x0 * w[p, j] + x1 * w[p + 1, j] + x2 * w[p + 2, j] + x3 * w[p + 3, j]
-            p += 4
-        for q in range(p, k):
-            for j in range(m):
-                y[i, j] += x[i, q] * w[q, j]
-        if relu:
-            for j in range(m):
-                y[i, j] = zero if y[i, j] < zero else y[i, j]  # NaN is not below 0 and stays
+    product(n, k, m, address(x), k, 1, address(w), m, address(y), m, address(b) if b.size else 0, 0, relu)
 
 
-def _gate(g, y, h):
-    h[...] = onp.where(y > 0, g, 0)
-
-
-@kernel(_gate, exact=True)
-def gate(g, y, h):
-    """h = g where y > 0, else 0: (n, m) each."""
-    zero = g.dtype.type(0)
-    for i in range(g.shape[0]):
-        for j in range(g.shape[1]):
-            h[i, j] = g[i, j] if y[i, j] > zero else zero
-
-
-def _backward(h, x, dw, db):  # by BLAS
-    onp.matmul(x.T, h, out=dw)
+def _backward(g, y, x, w, relu, dw, db, dx, h, panel):  # by BLAS
+    h = onp.where(y > 0, g, g.dtype.type(0)) if relu else g
+    if dw.size:
+        onp.matmul(x.T, h, out=dw)
     if db.size:
         onp.add.reduce(h, 0, out=db)
+    if dx.size:
+        onp.matmul(h, w.T, out=dx)
 
 
 @kernel(_backward)
-def backward_loop(h, x, dw, db):
-    """dw = xᵀ h, db = sum of the rows of h: (n, m), (n, k) -> (k, m), (m,) or (0,)."""
+def backward_loop(g, y, x, w, relu, dw, db, dx, h, panel):
+    """dw = xᵀ h, db = sum of the rows of h, dx = h wᵀ, where h = g, if `relu` only where y > 0; all but empty ones.
+
+    Shapes:
+        g, y, h: (n, m); h is written if `relu`, else g itself;  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  panel: (m, some)
+    """
     n, k = x.shape
-    m = h.shape[1]
-    zero = h.dtype.type(0)
+    m = w.shape[1]
+    zero = g.dtype.type(0)
     for j in range(db.size):
         db[j] = zero
-        for i in range(n):
+    for i in range(n):
+        if relu:
+            for j in range(m):
+                h[i, j] = g[i, j] if y[i, j] > zero else zero
+        for j in range(db.size):
             db[j] += h[i, j]
-    for p in range(k):
-        for j in range(m):
-            dw[p, j] = zero
-        i = 0
-        while i + 2 <= n:
-            x0, x1 = x[i, p], x[i + 1, p]
+    if dw.size:
+        product(k, n, m, address(x), 1, k, address(h), m, address(dw), m, 0, 0, False)
+    some = panel.shape[1]
+    p = 0
+    while dx.size and p < k:  # some rows of w at a time, transposed: they make as many columns of dx
+        rows = min(some, k - p)
+        for q in range(rows):
             for j in range(m):
-                dw[p, j] = dw[p, j] + x0 * h[i, j] + x1 * h[i + 1, j]
-            i += 2
-        if i < n:
-            for j in range(m):
-                dw[p, j] += x[i, p] * h[i, j]
+                panel[j, q] = w[p + q, j]
+        product(n, m, rows, address(h), m, 1, address(panel), some, address(dx) + 4 * p, k, 0, 0, False)
+        p += rows

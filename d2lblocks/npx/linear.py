@@ -48,12 +48,13 @@ def _(g, z, wanted, x, weight, bias=None, flatten=True, act=None):
         dw = onp.empty_like(weight) if wanted[1] is True else wanted[1]
         db = wanted[2] if len(wanted) > 2 else None
         db = onp.empty_like(bias) if db is True else db
-        flat = kernel.backward(flat, z if z.ndim == 2 else z.reshape(flat.shape), rows, act == "relu", dw.T, db)
+        y = z if z.ndim == 2 else z.reshape(flat.shape)
+        dx = kernel.backward(flat, y, rows, weight.T, act == "relu", dw.T, db, wanted[0] is not None)
     else:
         flat = gated(flat, z, act)
         dw = None if wanted[1] is None else flat.T @ rows
         db = None if len(wanted) < 3 or wanted[2] is None else flat.sum(axis=0)
-    dx = None if wanted[0] is None else flat.dot(weight)
+        dx = None if wanted[0] is None else flat.dot(weight)
     return [dx if dx is None or dx.shape == x.shape else dx.reshape(x.shape), dw, db]
 
 

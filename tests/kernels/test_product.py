@@ -1,0 +1,76 @@
+"""The product on memory: for every kind of processor, right inside y and nothing written around it."""
+
+import importlib
+
+import numpy as onp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from d2lblocks.kernels.product import address, array, product
+
+EPS = onp.finfo("float32").eps
+CANARY = 9.0
+# What a processor offers, as `simd.Host`: AVX-512, AVX2, NEON, none of these; None is the plain Python.
+HOSTS = {
+    "plain": None,
+    "avx512": (16, True, {12: 2, 8: 2, 4: 4, 2: 4, 1: 8}),
+    "avx2": (8, True, {6: 2, 4: 2, 2: 4, 1: 8}),
+    "unmasked": (4, False, {4: 2, 2: 4, 1: 8}),
+}
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def function(request):
+    if HOSTS[request.param] is None:
+        return product.plain
+    pytest.importorskip("numba")
+    simd = importlib.import_module("d2lblocks.kernels.simd")
+    return simd.compiled_product(simd.Host(*HOSTS[request.param]))
+
+
+def padded(rng, rows, columns):
+    """Return numbers, NaN after each row."""
+    a = onp.full((rows, columns + int(rng.integers(3))), onp.nan, "float32")
+    a[:, :columns] = rng.normal(size=(rows, columns))
+    return a
+
+
+def multiplied(function, rng, n, k, m, odd):
+    """Multiply random numbers and return the result, the right one and a bound of the error of a sum in float32."""
+    across = bool(rng.integers(2))
+    x, w, y = padded(rng, *((k, n) if across else (n, k))), padded(rng, k, m), padded(rng, n + 2, m)
+    plain = (x[:, :n].T if across else x[:, :k]), w[:, :m]
+    if odd and plain[0].size and plain[1].size:
+        for a in plain:
+            a[rng.integers(a.shape[0]), rng.integers(a.shape[1])] = rng.choice([onp.nan, onp.inf, -onp.inf])
+    y[:, m:] = y[[0, -1]] = CANARY
+    relu, addend = bool(rng.integers(2)), rng.integers(3)
+    bias = rng.normal(size=m).astype("float32")
+    added = (onp.zeros(m), bias, y[1:-1, :m].astype("float64"))[addend]
+    inside = address(y) + y.strides[0]
+    x_row, x_col = (1, x.shape[1]) if across else (x.shape[1], 1)
+    b, b_row = ((0, 0), (address(bias), 0), (inside, y.shape[1]))[addend]
+    function(n, k, m, address(x), x_row, x_col, address(w), w.shape[1], inside, y.shape[1], b, b_row, relu)
+    with onp.errstate(all="ignore"):
+        right = plain[0].astype("float64") @ plain[1] + added
+        right = onp.where(right < 0, 0, right) if relu else right
+        bound = abs(plain[0]).astype("float64") @ abs(plain[1]) + abs(added)
+    assert (y[[0, -1]] == CANARY).all()
+    assert (y[:, m:] == CANARY).all()
+    return y[1:-1, :m], right, (k + 1) * EPS * bound
+
+
+@settings(max_examples=150, deadline=None)
+@given(n=st.integers(0, 30), k=st.integers(0, 40), m=st.integers(0, 150), odd=st.booleans(), seed=st.integers(0, 2**32))
+def test_product(function, n, k, m, odd, seed):
+    found, right, bound = multiplied(function, onp.random.default_rng(seed), n, k, m, odd)
+    usual = onp.isfinite(right)
+    onp.testing.assert_array_equal(found[~usual], right[~usual])
+    assert (abs(found[usual] - right[usual]) <= bound[usual]).all()
+
+
+def test_array_of_an_address():
+    a = onp.arange(12, dtype="float32").reshape(3, 4)
+    onp.testing.assert_array_equal(array(address(a[:, 1:]), 3, 2, 4), a[:, 1:3])
+    onp.testing.assert_array_equal(array(address(a), 4, 3, 1, 4), a.T)

@@ -172,13 +172,16 @@ class Bar:
 
 def train_briefly(rule: str, **options: float) -> None:
     """Take one step with an optimizer; sizes are such that every kernel takes part."""
-    net = gluon.nn.Sequential()
+    net = gluon.nn.HybridSequential()
     net.add(gluon.nn.Dense(64, activation="relu"), gluon.nn.Dense(2))
     net.initialize()
-    with autograd.record():
-        loss = gluon.loss.SoftmaxCrossEntropyLoss()(net(np.ones((4, 3))), np.zeros(4))
-    loss.backward()
-    gluon.Trainer(net.collect_params(), rule, options).step(4)
+    trainer = gluon.Trainer(net.collect_params(), rule, options)
+    for hybrid in (False, True):
+        net.hybridize(hybrid)
+        with autograd.record():
+            loss = gluon.loss.SoftmaxCrossEntropyLoss()(net(np.ones((4, 3))), np.zeros(4))
+        loss.backward()
+        trainer.step(4)
 
 
 def warm() -> int:

@@ -78,3 +78,42 @@ def warn(text: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOME):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, UserWarning, stacklevel=level)
+
+
+# What NumPy says in words of its own machinery, and the same in plain ones.
+_PLAIN = (
+    (
+        "core dimension",
+        "the last size of the first array and the last but one of the second (of a vector, the only one) differ",
+    ),
+    ("enough dimensions", "a 0-d array cannot take part, write a * b for a number"),
+    ("did not contain a loop|not supported for the input types", "not defined for these types"),
+    ("which has no identity", "an empty array has no largest and no smallest entry"),
+    ("remapped shapes", "operands could not be broadcast together"),
+    ("axis must match exactly", "the arrays may differ in size only along the axis of joining"),
+    ("too large to convert|out of bounds for u?int", "the number is too large for the dtype"),
+)
+
+
+def plainly(text: str) -> str:
+    """Return a message of NumPy in plain words, with shapes as tuples."""
+    text = spaced(text).rstrip(". \n")
+    return next((plain for words, plain in _PLAIN if re.search(words, text)), text)
+
+
+def explain(problem: Exception, name: str, given: Any, settings: Any = ()) -> Exception:
+    """Return the error for the user: what the operation was given, and what NumPy says about it."""
+    if isinstance(problem, MXNetError):
+        return problem
+    if isinstance(problem, AttributeError):
+        return ArrayTypeError(
+            f"{name} takes arrays, got {kind_of(problem.obj)}. Lists and numbers become arrays by np.array(...)."
+        )
+    facts = [f"{a.shape} {a.dtype}" for a in given if hasattr(a, "dtype")]
+    facts += [f"{key}={value!r}" for key, value in dict(settings).items() if value is not None and key != "key"]
+    text = f"{name}: {plainly(str(problem))}. Given: {', '.join(facts) or 'no array'}."
+    if "array is too big" in text:
+        return MemoryError(f"{name}: the result is too big to be allocated. Given: {', '.join(facts)}.")
+    if isinstance(problem, IndexError):  # NumPy's AxisError is one
+        return AxisError(text)
+    return ArrayTypeError(text) if isinstance(problem, TypeError) else ArgumentError(text)

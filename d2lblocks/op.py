@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import numbers
-import re
 import warnings
 from collections.abc import Callable
 from inspect import Parameter, Signature, signature
@@ -12,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, NotRecordedError, kind_of, spaced
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, NotRecordedError, explain, kind_of
 from d2lblocks.rich import Rich
 from d2lblocks.tape import Node, Variable, buffers, state
 
@@ -36,6 +35,9 @@ class Op(Rich):
 
     wrap: Callable[..., Any]  # set by the array class, which lives one floor up
     array_class: type[Variable]  # the array class itself
+    stand_in: Any = None  # what arrays are while a forward is traced
+    row: Any = None  # how a step of this op becomes rows of a program, see npx/rows.py
+    row_back: Any = None  # and the step back
     memory = False  # forward returns (result, what the rules need besides)
     discrete = False  # results are counts, positions or truths: nothing to differentiate
 
@@ -112,6 +114,8 @@ class Op(Rich):
                     first = a
                 if a._node is not None:
                     tracked = True
+            elif type(a) is self.stand_in:
+                return a._trace.call(self, args, settings)
             else:
                 raw.append(a if a is None and self.optional else plain(a, self.title))
         try:
@@ -324,45 +328,6 @@ def plain(a: Any, name: str) -> Any:
         f"{name}: {kind_of(a)} is not supported here, expected an ndarray or a number. "
         + ("Did a function end without `return`?" if a is None else "Lists of numbers become arrays by np.array(...).")
     )
-
-
-# What NumPy says in words of its own machinery, and the same in plain ones.
-_PLAIN = (
-    (
-        "core dimension",
-        "the last size of the first array and the last but one of the second (of a vector, the only one) differ",
-    ),
-    ("enough dimensions", "a 0-d array cannot take part, write a * b for a number"),
-    ("did not contain a loop|not supported for the input types", "not defined for these types"),
-    ("which has no identity", "an empty array has no largest and no smallest entry"),
-    ("remapped shapes", "operands could not be broadcast together"),
-    ("axis must match exactly", "the arrays may differ in size only along the axis of joining"),
-    ("too large to convert|out of bounds for u?int", "the number is too large for the dtype"),
-)
-
-
-def plainly(text: str) -> str:
-    """Return a message of NumPy in plain words, with shapes as tuples."""
-    text = spaced(text).rstrip(". \n")
-    return next((plain for words, plain in _PLAIN if re.search(words, text)), text)
-
-
-def explain(problem: Exception, name: str, given: Any, settings: Any = ()) -> Exception:
-    """Return the error for the user: what the operation was given, and what NumPy says about it."""
-    if isinstance(problem, MXNetError):
-        return problem
-    if isinstance(problem, AttributeError):
-        return ArrayTypeError(
-            f"{name} takes arrays, got {kind_of(problem.obj)}. Lists and numbers become arrays by np.array(...)."
-        )
-    facts = [f"{a.shape} {a.dtype}" for a in given if hasattr(a, "dtype")]
-    facts += [f"{key}={value!r}" for key, value in dict(settings).items() if value is not None and key != "key"]
-    text = f"{name}: {plainly(str(problem))}. Given: {', '.join(facts) or 'no array'}."
-    if "array is too big" in text:
-        return MemoryError(f"{name}: the result is too big to be allocated. Given: {', '.join(facts)}.")
-    if isinstance(problem, IndexError):  # NumPy's AxisError is one
-        return AxisError(text)
-    return ArrayTypeError(text) if isinstance(problem, TypeError) else ArgumentError(text)
 
 
 def composed(function: Callable[P, T]) -> Callable[P, T]:

@@ -21,12 +21,17 @@ def stamp() -> int:
     return next(_clock)
 
 
+# Counts what recorded programs rely on: new leaves, parameters that became other arrays, blocks and hooks that came or went.
+changes = [0]
+
+
 class _State(threading.local):
     """The flags of one thread. `pulling` is on while rules run: then ops take raw arrays."""
 
     recording = False
     training = False
     pulling = False
+    trace: Any = None  # what writes down the operations of a hybridized forward
 
 
 state = _State()
@@ -63,6 +68,13 @@ class Leaf:
         self.fresh = False  # has a backward pass written here since the last update?
         self.private = private  # nobody has seen the buffer yet, so a rule may use it for its result
         self.age = next(_clock)
+        changes[0] += 1
+
+    def show(self) -> None:
+        """From here on somebody may hold the buffer, or compute with it."""
+        if self.private:
+            self.private = False
+            changes[0] += 1
 
     def deposit(self, g: Any) -> None:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""

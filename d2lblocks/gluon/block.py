@@ -23,6 +23,7 @@ from d2lblocks.gluon.naming import NameScope, current_scope
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.parameter.loading import load_into, named
 from d2lblocks.gluon.summary import summary_text
+from d2lblocks.gluon.tracing import AS_WRITTEN
 from d2lblocks.gluon.watch import Call, note_first_calls, tell
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich
@@ -55,6 +56,7 @@ class Block(Rich):
     _fused: tuple = ()  # names of children whose work this block does itself where it can
     _sizes: dict[str, tuple] = {}  # what the sizes of its parameters are called: {"weight": ("units", "in_units")}
     _resolutions: list[Resolution]
+    _programs: Any = None  # after hybridize(): what runs in place of forward
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
 
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
@@ -247,7 +249,10 @@ class Block(Rich):
             for hook in list(pre_hooks.values()):
                 hook(self, args)
         try:
-            out = self.forward(*args)
+            programs = self._programs
+            out = AS_WRITTEN if programs is None else programs(*args)
+            if out is AS_WRITTEN:
+                out = self.forward(*args)
         except Exception as problem:
             passed(problem, self)
             raise

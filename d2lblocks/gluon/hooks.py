@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+from d2lblocks.tape import changes
+
 _ids = count()
 
 
@@ -22,6 +24,7 @@ class HookHandle:
             raise RuntimeError("The same handle cannot be attached twice.")
         self._hooks, self._id = hooks_dict, next(_ids)
         hooks_dict[self._id] = hook
+        changes[0] += 1
         return self
 
     def detach(self) -> None:

@@ -13,9 +13,11 @@ from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializati
 from d2lblocks.gluon.block import Block, Resolution
 from d2lblocks.gluon.located import InputTypeError
 from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.gluon.tracing import Programs
 from d2lblocks.gluon.waiting import LOOKING_F, Waiting
 from d2lblocks.gluon.watch import note_next_call
 from d2lblocks.np.ndarray import ndarray
+from d2lblocks.tape import state
 
 F = SimpleNamespace(np=np, npx=npx)  # what hybrid_forward gets: the two namespaces of operations
 _order = count()  # of resolutions
@@ -39,8 +41,12 @@ class HybridBlock(Block):
 
     def hybridize(self, active: bool = True, backend: Any = None, clear: bool = True, static_alloc: bool = False,
                   static_shape: bool = False, **kwargs: Any) -> None:  # fmt: skip
-        """Mark the tree as hybridized. Nothing is compiled and results are the same; old programs may give their options."""
-        self.__dict__["_active"] = active
+        """Run the forward from now on as a program that is noted in the first call; `active=False` ends it.
+
+        There is one program per kind of inputs (shapes, dtypes, training or not). Its buffers are made in advance
+        (static_alloc, static_shape), whether asked for or not. See d2lblocks/graph.py.
+        """
+        self.__dict__.update(_active=active, _programs=Programs(self) if active else None)
         super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape)
 
     def infer_shape(self, *args: Any) -> None:
@@ -65,6 +71,8 @@ class HybridBlock(Block):
             if data is None or data._ctx is not ctx:
                 return self._first_forward(ctx or Context.default_ctx, x, *args)
             own[name] = data
+        if state.trace is not None:
+            own = {name: state.trace.hold(data) for name, data in own.items()}
         return self.hybrid_forward(F, x, *args, **own)
 
     def hybrid_forward(self, F: Any, x: Any, *args: Any, **kwargs: Any) -> Any:

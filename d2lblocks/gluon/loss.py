@@ -104,7 +104,7 @@ class SoftmaxCrossEntropyLoss(Loss):
             return self._finished(F.npx.softmax_cross_entropy(pred, label), sample_weight)
         scores = pred if self._from_logits else F.npx.log_softmax(pred, axis=self._axis)
         if self._sparse_label:
-            check_labels(label, pred.shape[self._axis])
+            check_labels(label._data, pred.shape[self._axis])
             return self._finished(-F.npx.pick(scores, label, axis=self._axis), sample_weight)
         return self._finished(-(scores * self._alike(label, pred)).sum(axis=self._axis), sample_weight)
 

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from d2lblocks.errors import warn
 from d2lblocks.gluon.hooks import HookHandle
-from d2lblocks.tape import Variable, stamp
+from d2lblocks.tape import Variable, changes, stamp
 
 _ONCE, _ALWAYS = "shapes, once", "shapes, always"  # their keys among a block's hooks, whose others are numbers
 
@@ -61,6 +61,7 @@ def _note(block: Any, args: tuple, out: Any) -> None:
 def _note_once(block: Any, args: tuple, out: Any) -> None:
     block._forward_hooks.pop(_ONCE, None)
     block._forward_pre_hooks.pop(_ONCE, None)
+    changes[0] += 1
     if _ALWAYS not in block._forward_hooks:
         _note(block, args, out)
 
@@ -69,6 +70,7 @@ def note_next_call(block: Any) -> None:
     """Write down the shapes of this block's next call, or of the one that is under way."""
     block._forward_pre_hooks[_ONCE] = _begin
     block._forward_hooks[_ONCE] = _note_once
+    changes[0] += 1
 
 
 def note_first_calls(net: Any) -> None:
@@ -85,6 +87,7 @@ def watching(net: Any) -> Iterator[Any]:
     for block in blocks:
         block._forward_pre_hooks[_ALWAYS] = _begin
         block._forward_hooks[_ALWAYS] = _note
+    changes[0] += 1
     try:
         yield net
     finally:
@@ -102,6 +105,8 @@ _listenings: WeakSet[Listening] = WeakSet()
 
 def tell(thing: Any, what: str) -> None:
     """Say to the listeners of a parameter, block or trainer what happened to it. A listener's error is a warning only."""
+    if what == "structure" or what == "state":
+        changes[0] += 1
     if not _listening:
         return
     for listener in list(_listening.get(thing, {}).values()):

@@ -25,6 +25,10 @@ class Kernel:
         self.__name__, self.__doc__ = loop.__name__, loop.__doc__
         KERNELS.append(self)
 
+    def ready(self) -> bool:
+        """Return whether machine code runs, or will in the next call."""
+        return enabled()
+
     def _first(self, *args: Any) -> Any:
         self.run = self._compiled() if enabled() else self.equal
         return self.run(*args)
@@ -39,9 +43,9 @@ class Kernel:
             return njit(**options)(self.loop)
 
 
-def kernel(equal: Callable, exact: bool = False) -> Callable[[Callable], Kernel]:
-    """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments."""
-    return lambda loop: Kernel(loop, equal, exact)
+def kernel(equal: Callable | None = None, exact: bool = False) -> Callable[[Callable], Kernel]:
+    """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments. None: the loop itself."""
+    return lambda loop: Kernel(loop, equal or loop, exact)
 
 
 def enabled() -> bool:

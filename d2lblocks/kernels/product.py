@@ -15,7 +15,7 @@ import numpy as onp
 
 
 class Inner:
-    """A function for use inside kernels: plain Python, or machine code of the same name in `simd` where Numba compiles."""
+    """A function for use inside kernels: plain Python, for which `simd` has code where Numba compiles."""
 
     def __init__(self, plain: Callable):
         self.plain = plain
@@ -26,7 +26,7 @@ class Inner:
 
     @property
     def _numba_type_(self) -> Any:  # Numba asks for it when it meets the name in a kernel, and only then loads the rest
-        return importlib.import_module("d2lblocks.kernels.simd").kind(self.__name__)
+        return importlib.import_module("d2lblocks.kernels.simd").kind(self.__name__, self.plain)
 
 
 def array(address: int, rows: int, columns: int, row: int, column: int = 1) -> onp.ndarray:
@@ -34,7 +34,7 @@ def array(address: int, rows: int, columns: int, row: int, column: int = 1) -> o
     if not rows * columns:
         return onp.empty((rows, columns), onp.float32)
     count = (rows - 1) * row + (columns - 1) * column + 1
-    flat = onp.ctypeslib.as_array((ctypes.c_float * count).from_address(address))
+    flat = onp.ctypeslib.as_array((ctypes.c_float * int(count)).from_address(int(address)))
     return onp.lib.stride_tricks.as_strided(flat, (rows, columns), (4 * row, 4 * column))
 
 
@@ -50,6 +50,18 @@ def product(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu):
     if b:
         z += array(b, n, m, b_row)
     out[...] = onp.where((z > 0) | onp.isnan(z), z, 0) if relu else z
+
+
+def _at(c_type: Any) -> Inner:
+    def numbers(address: int, n: int) -> onp.ndarray:
+        """Return n numbers at an address as an array."""
+        return onp.ctypeslib.as_array((c_type * int(n)).from_address(int(address))) if n else onp.empty(0, c_type)
+
+    numbers.__name__ = "numbers of " + onp.dtype(c_type).name
+    return Inner(numbers)
+
+
+floats, ints, longs = _at(ctypes.c_float), _at(ctypes.c_int32), _at(ctypes.c_int64)
 
 
 @Inner

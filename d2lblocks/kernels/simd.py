@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 
 import numpy as onp
 from llvmlite import binding, ir
-from numba import njit, typeof, types
+from numba import from_dtype, njit, typeof, types
 from numba.core import config
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 CHAINS = 8  # so many sums at a time keep the multipliers busy
 
@@ -241,9 +242,32 @@ def compiled_address() -> Any:
     return njit(lambda a: onp.int64(a.ctypes.data))
 
 
+def compiled_numbers(number: Any) -> Any:
+    """Return `floats` and its like, as Numba compiles them into a kernel."""
+
+    @intrinsic
+    def pointer(typing, address):
+        def lower(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return types.CPointer(number)(types.int64), lower
+
+    def numbers(address, n):
+        return carray(pointer(address), n)  # pyright: ignore[reportCallIssue]
+
+    return njit(numbers)
+
+
 @cache
-def kind(name: str) -> Any:
-    """Return Numba's type of the inner function of that name."""
-    made = compiled_product(host()) if name == "product" else compiled_address()
+def kind(name: str, plain: Any) -> Any:
+    """Return Numba's type of the inner function of that name, whose plain Python is compiled if there is no code for it."""
+    if name == "product":
+        made = compiled_product(host())
+    elif name == "address":
+        made = compiled_address()
+    elif name.startswith("numbers of "):
+        made = compiled_numbers(from_dtype(onp.dtype(name.split()[-1])))
+    else:
+        made = njit(error_model="numpy", fastmath={"contract"})(plain)
     KEPT.append(made)  # a type does not keep its function
     return typeof(made)

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, kind_of
+from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, MXNetError, kind_of, plainly
 from d2lblocks.np.moves import is_basic
-from d2lblocks.op import plainly
 from d2lblocks.tape import Variable
 
 

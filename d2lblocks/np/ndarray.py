@@ -9,7 +9,7 @@ import numpy as onp
 
 from d2lblocks import autograd
 from d2lblocks.context import Context, kept
-from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, explain
 from d2lblocks.np import diagonals as D
 from d2lblocks.np import elementwise as E
 from d2lblocks.np import moves as M
@@ -19,7 +19,7 @@ from d2lblocks.np.dtypes import as_dtype, cast, copied
 from d2lblocks.np.indexing import explain_key, part_of, raw_key, raw_value
 from d2lblocks.np.official import call, counterpart, on_copies
 from d2lblocks.np.text import array_text, formatted
-from d2lblocks.op import OPS, Op, explain, plain, refuse_recorded
+from d2lblocks.op import OPS, Op, plain, refuse_recorded
 from d2lblocks.rich import Rich
 from d2lblocks.tape import Leaf, Variable, state
 
@@ -76,7 +76,7 @@ class ndarray(Variable, Rich):
         node = self._node
         if type(node) is not Leaf:
             return None
-        node.private = False  # from here on somebody may hold the buffer or compute with it
+        node.show()
         return wrap(node.grad, self._ctx)
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:

@@ -9,6 +9,7 @@ from d2lblocks.context import num_gpus as num_gpus
 from d2lblocks.io import load as load
 from d2lblocks.io import save as save
 from d2lblocks.npx import random as random
+from d2lblocks.npx import rows as _rows  # noqa: F401
 from d2lblocks.npx.activation import activation as activation
 from d2lblocks.npx.activation import dropout as dropout
 from d2lblocks.npx.activation import leaky_relu as leaky_relu

@@ -14,6 +14,7 @@ from d2lblocks.op import composed, op_with_memory
 @op_with_memory
 def cross_entropy_of(scores, labels):
     """log(sum(exp(s))) - s[label] over the last axis, and softmax(s) for the rule."""
+    check_labels(labels, scores.shape[-1])
     rows = scores.reshape(-1, scores.shape[-1])
     loss, p = kernel.forward(rows, labels.astype(onp.int64).reshape(-1))
     return loss.reshape(labels.shape), p
@@ -32,9 +33,8 @@ def _(g, z, scores, labels):
     return (softmax_of(scores, axis=-1) - target) * g.reshape((*g.shape, 1))
 
 
-def check_labels(labels: ndarray, k: int) -> None:
+def check_labels(raw: onp.ndarray, k: int) -> None:
     """Raise if a label is no class number below k."""
-    raw = labels._data
     if raw.size and not (raw.min() >= 0 and raw.max() < k):
         bad = raw[~((raw >= 0) & (raw < k))].reshape(-1)[0]
         raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
@@ -43,8 +43,6 @@ def check_labels(labels: ndarray, k: int) -> None:
 @composed
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> ndarray:
     """Return -log softmax(logits)[label], per sample: (..., k), (...) -> (...); labels are class numbers."""
-    raw, k = labels._data, logits.shape[-1]
-    if raw.shape != logits.shape[:-1]:
-        raise ArgumentError(f"softmax_cross_entropy: labels {raw.shape} do not fit scores {logits.shape}.")
-    check_labels(labels, k)
+    if labels.shape != logits.shape[:-1]:
+        raise ArgumentError(f"softmax_cross_entropy: labels {labels.shape} do not fit scores {logits.shape}.")
     return cross_entropy_of(logits, labels)

@@ -9,6 +9,7 @@ from d2lblocks import np, npx
 from d2lblocks.errors import ArgumentError, ArrayTypeError, AxisError, kind_of, warn
 from d2lblocks.gluon.block import Block
 from d2lblocks.gluon.hybrid import F, HybridBlock
+from d2lblocks.gluon.tracing import Programs
 
 
 class _Chain(Block):
@@ -85,7 +86,10 @@ class Sequential(_Chain):
                 f"All children of this Sequential layer '{self.prefix}' are HybridBlocks. "
                 "Consider using HybridSequential for the best performance."
             )
+        whole = active and all(isinstance(child, HybridBlock | Sequential) for child in self._children.values())
         super().hybridize(active, **kwargs)
+        inner = [child._programs is not None for child in self._children.values()]
+        self.__dict__["_programs"] = Programs(self) if whole and all(inner) else None
 
 
 class HybridSequential(_Chain, HybridBlock):

@@ -23,6 +23,7 @@ from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.rich import Rich
+from d2lblocks.tape import changes, state
 
 _NEW = (
     "Parameter '{}' has not been initialized. Note that you should initialize parameters and create Trainer with "
@@ -208,6 +209,7 @@ class Parameter(Rich):
         tell(self, "data")
 
     def _attach(self) -> None:
+        changes[0] += 1
         for x in self._copies:
             if self._grad_req == "null":
                 x._node = None
@@ -235,6 +237,8 @@ class Parameter(Rich):
     def data(self, ctx: Context | None = None) -> ndarray:
         """Return the array itself, the same object every time: writing into it changes the net."""
         data = self._data
+        if state.trace is not None:
+            return state.trace.hold(self._ready(ctx))
         return data if data is not None and ctx is None and len(self._copies) == 1 else self._ready(ctx)
 
     def list_data(self) -> list[ndarray]:

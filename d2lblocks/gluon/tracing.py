@@ -1,0 +1,258 @@
+"""What `hybridize()` does: the first call with inputs of some shapes is traced into a program, later ones run the program.
+
+While a forward is traced its arrays are stand-ins: they have shapes and go through operations, but nobody may look at
+their numbers, since the program is for other numbers, too. An `if` on them is an error; whatever else cannot be noted
+down (writing in place, random numbers drawn by hand) lets the block run as it is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from d2lblocks import rng
+from d2lblocks.errors import ArrayTypeError, warn
+from d2lblocks.graph import Plain, Program, Step, Value
+from d2lblocks.kernels import program as kernel
+from d2lblocks.np import moves
+from d2lblocks.np.indexing import raw_key
+from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.op import Op
+from d2lblocks.tape import Leaf, changes, state
+
+
+class Untraceable(Exception):
+    """A forward did what no program can do; it runs as it is written."""
+
+
+class DataDependent(ArrayTypeError):
+    """A forward decides by the numbers of an array what to do."""
+
+
+class Traced(ndarray):
+    """An array in a forward that is being traced."""
+
+    __slots__ = ("_trace", "_raw", "_place")
+
+    def __init__(self, trace: Trace, raw: Any, place: int):
+        self._node, self._out, self._written_at, self._ctx = None, 0, None, None
+        self._trace, self._raw, self._place = trace, raw, place
+
+    shape = property(lambda self: self._raw.shape)
+    ndim = property(lambda self: self._raw.ndim)
+    size = property(lambda self: self._raw.size)
+    dtype = property(lambda self: self._raw.dtype)
+    itemsize = property(lambda self: self._raw.itemsize)
+    nbytes = property(lambda self: self._raw.nbytes)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def __getitem__(self, key: Any) -> Any:
+        return moves.get(self, key=raw_key(key))
+
+    def __iter__(self) -> Any:
+        return iter([self[i] for i in range(len(self))])
+
+    @property
+    def _data(self) -> Any:
+        raise Untraceable
+
+    @_data.setter
+    def _data(self, raw: Any) -> None:
+        raise Untraceable
+
+
+def _asked(name: str) -> Callable:
+    """Return a method that says which line asks for numbers."""
+
+    def method(self: Traced, *args: Any, **kwargs: Any) -> Any:
+        frame: Any = sys._getframe(1)
+        while frame and frame.f_globals.get("__name__", "").startswith("d2lblocks"):
+            frame = frame.f_back
+        where = (
+            f"{frame.f_code.co_filename}, line {frame.f_lineno}, in {frame.f_code.co_name}" if frame else "its forward"
+        )
+        raise DataDependent(
+            f"{self._trace.title} is hybridized, so its forward is noted down once for all numbers, but {where} asks for the "
+            f"numbers of an array of shape {self.shape} ({name}). Let both ways be computed and choose by np.where(...), or "
+            "leave the block as it is: hybridize(False)."
+        )
+
+    return method
+
+
+for _name in ("__bool__", "__float__", "__int__", "__index__", "item", "asnumpy", "asscalar", "tolist"):
+    setattr(Traced, _name, _asked(_name.strip("_")))
+
+
+class Trace:
+    """The values and steps that a forward has led to so far."""
+
+    def __init__(self, title: str, args: tuple):
+        self.title = title
+        self.values: list[Value] = []
+        self.steps: list[Step] = []
+        self.held: dict[int, Traced] = {}
+        self.flags = state.recording, state.training
+        self.drawn = 0  # random words drawn by steps, which will draw them again
+        self.before = _drawn()
+        self.inputs = tuple([self._new(a._data) if type(a) is ndarray else a for a in args])
+        for x, given in zip(self.inputs, args, strict=True):
+            if type(x) is Traced:
+                self.values[x._place].wanted = given._node is not None
+
+    def _new(self, raw: Any, held: ndarray | None = None) -> Traced:
+        self.values.append(Value(raw, held))
+        return Traced(self, raw, len(self.values) - 1)
+
+    def hold(self, x: ndarray) -> Traced:
+        """Return the stand-in of a parameter's array, or of another that is there before."""
+        if x._node is not None and type(x._node) is not Leaf:
+            raise Untraceable
+        found = self.held.get(id(x))
+        if found is None:
+            found = self.held[id(x)] = self._new(x._data, x)
+        return found
+
+    def call(self, op: Op, args: tuple, settings: dict) -> Any:
+        """Compute a step with the numbers of this call, and note it."""
+        if (state.recording, state.training) != self.flags:
+            raise Untraceable
+        stand_ins = [self.hold(a) if type(a) is ndarray else a for a in args]
+        if any(type(a) is Traced and a._trace is not self for a in stand_ins):
+            raise Untraceable
+        drawn = _drawn()
+        z = op.apply(tuple([wrap(a._raw) if type(a) is Traced else a for a in stand_ins]), settings)
+        self.drawn += _drawn() - drawn
+        outs = tuple([self._new(part._data) for part in (z if type(z) is tuple else (z,))])
+        places = [a._place if type(a) is Traced else Plain(a) for a in stand_ins]
+        self.steps.append(Step(op, places, settings, [y._place for y in outs]))
+        return outs if type(z) is tuple else outs[0]
+
+    def finished(self, outputs: list) -> Program:
+        """Return the program that ends in these outputs."""
+        places = [y._place if type(y) is Traced and y._trace is self else -1 for y in outputs]
+        made = {k for step in self.steps for k in step.outs}
+        if not places or len(set(places)) < len(places) or not made.issuperset(places):
+            raise Untraceable  # nothing is computed: an input comes out as it went in
+        if _drawn() - self.before != self.drawn:
+            raise Untraceable
+        inputs = [x._place for x in self.inputs if type(x) is Traced]
+        return Program(self.title, self.values, inputs, self.steps, places, self.flags[0])
+
+
+Op.stand_in = Traced
+
+
+def _drawn() -> int:
+    return rng.streams.serial.drawn + sum(engine.drawn for engine in rng.streams.parallel.values())
+
+
+AS_WRITTEN = object()
+
+
+class Programs:
+    """The programs of a hybridized block, one for each kind of inputs; called in place of its forward."""
+
+    def __init__(self, block: Any):
+        self.block = block
+        self.known: dict[tuple, Any] = {}
+        self._facts: list = []
+        self._whole = False  # is every block ready for it?
+        self._seen = -1  # the count of changes at which the facts were true
+
+    def __reduce__(self) -> tuple:
+        return Programs, (self.block,)  # a copy traces anew
+
+    def __call__(self, *args: Any) -> Any:
+        """Return what the forward returns, or AS_WRITTEN if this call has to be one of the forward itself."""
+        if state.trace is not None:  # the block is part of one that is being traced
+            return AS_WRITTEN
+        key: tuple = (state.recording, state.training)
+        for a in args:
+            if type(a) is ndarray and a._ctx is None:
+                raw = a._data
+                key += (raw.shape, raw.dtype.num, a._node is None)
+            elif a is None:
+                key += (None,)
+            else:
+                return AS_WRITTEN
+        if self._seen != changes[0]:
+            self._look()
+        program = self.known.get(key)
+        if program is None:
+            program = self._trace(key, args)
+        if program is AS_WRITTEN:
+            return program
+        try:
+            found = program.run(args if program.full else [a for a in args if a is not None], wrap)
+        except Exception as problem:
+            self.block.forward(*args)  # says best what is wrong with the numbers
+            self.known[key] = AS_WRITTEN
+            warn(f"The program of {self.block.name} failed, it is not used any more: {problem!r}")
+            return AS_WRITTEN
+        return found[0] if program.single else program.kind(found)
+
+    def _look(self) -> None:
+        """Forget all programs if something they rely on is not what it was."""
+        facts = [fact for block in _blocks(self.block) for fact in _facts(block)]
+        if len(facts) != len(self._facts) or any(a is not b for a, b in zip(facts, self._facts, strict=True)):
+            self.known.clear()
+            self._facts = facts
+            self._whole = all(_traceable(block, block is self.block) for block in _blocks(self.block))
+        self._seen = changes[0]
+
+    def _trace(self, key: tuple, args: tuple) -> Any:
+        """Return the program for such inputs, or AS_WRITTEN."""
+        if not self._whole or not kernel.walk.ready():
+            return AS_WRITTEN
+        before = rng.get_state()
+        state.trace = trace = Trace(f"{self.block.name} ({type(self.block).__name__})", args)
+        program: Any = AS_WRITTEN
+        try:
+            found = self.block.forward(*trace.inputs)
+            single = not isinstance(found, list | tuple)
+            program = trace.finished([found] if single else list(found))
+            program.single, program.kind, program.full = single, type(found), None not in key
+        except DataDependent:
+            raise
+        except Untraceable:
+            pass
+        except Exception:  # the forward itself will say it of the true arrays
+            return AS_WRITTEN
+        finally:
+            state.trace = None
+            rng.set_state(before)
+        self.known[key] = program
+        return program
+
+
+def _blocks(block: Any) -> list:
+    """Return the blocks of a tree, each once."""
+    found, stack = {}, [block]
+    while stack:
+        one = stack.pop()
+        if id(one) not in found:
+            found[id(one)] = one
+            stack += one._children.values()
+    return list(found.values())
+
+
+def _facts(block: Any) -> list:
+    """Return what a program relies on: objects that must stay the very same."""
+    facts = [block, bool(block._forward_hooks or block._forward_pre_hooks), *block._children.values()]
+    for p in block._reg_params.values():
+        x = p._data
+        facts += [x] if x is None else [x, x._data, x._node, x._node and x._node.private]
+    return facts
+
+
+def _traceable(block: Any, outermost: bool) -> bool:
+    """Return whether a block is all there, on the default context, and nobody wants to hear of its calls."""
+    hooked = not outermost and (block._forward_hooks or block._forward_pre_hooks)
+    ready = all(
+        p._data is not None and p._data._ctx is None and len(p._copies) == 1 for p in block._reg_params.values()
+    )
+    return not hooked and ready

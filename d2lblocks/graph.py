@@ -1,0 +1,131 @@
+"""A recorded program: the operations of one forward, noted once, then run again and again on buffers made in advance.
+
+A `Program` is what was noted: values by number, and steps that make values out of values. A `Plan` (plan.py) is one set
+of buffers to run it on. A step whose op knows how becomes rows of a table of numbers, which one compiled loop walks
+(`kernels.program`); between two stretches of rows, the other steps call their op's forward and rules as on every
+other day. On the tape a program is one big op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from d2lblocks.errors import NotRecordedError
+from d2lblocks.plan import Plan
+from d2lblocks.tape import Node, Variable
+
+
+class Value:
+    """What is known of a value: shape, dtype, and the array, if it is a parameter or a constant."""
+
+    def __init__(self, raw: Any, held: Variable | None = None):
+        self.shape, self.dtype, self.size = raw.shape, raw.dtype, raw.size
+        self.held = held  # read where it lies, so that training goes on
+        self.wanted = held is not None and held._node is not None  # does anybody want its gradient?
+
+
+class Plain:
+    """An argument that is no array: a number or None."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+class Step:
+    """One call of an op: its arguments are numbers of values, or Plain; so are its results."""
+
+    def __init__(self, op: Any, args: list, settings: dict, outs: list[int]):
+        self.op, self.args, self.settings, self.outs = op, args, settings, outs
+        self.wanted = False
+        self.memory = 0  # the place of what its rows remember
+
+
+class Held(list):
+    """The raw inputs of one recorded call. When the tape lets go of them, the plan is free for another call."""
+
+    __slots__ = ("plan", "free")
+    plan: Plan
+    free: list
+
+    def __del__(self) -> None:
+        self.free.append(self.plan)
+
+
+class Program:
+    """Steps from inputs to outputs, for inputs of one shape and dtype each; itself an op of the tape."""
+
+    discrete = memory = False
+    single = True  # the forward returned one array
+    kind: Any = tuple  # or several in a list or tuple
+
+    def __init__(self, title: str, values: list[Value], inputs: list[int], steps: list[Step], outputs: list[int],
+                 recording: bool):  # fmt: skip
+        self.name = self.title = title
+        self.values, self.inputs, self.steps, self.outputs = values, inputs, steps, outputs
+        self.recording = recording
+        for step in steps:
+            step.wanted = recording and any(values[a].wanted for a in step.args if type(a) is int)
+            for k in step.outs:
+                values[k].wanted = step.wanted and not step.op.discrete
+        self.leaves = [k for k, v in enumerate(values) if recording and v.held is not None and v.wanted]
+        held: list[Any] = [values[k].held for k in self.leaves]
+        self.places = [(x._node, 0) for x in held]
+        self.cells = [x._watch() for x in held]
+        self.free: list[Plan] = []
+
+    def run(self, arguments: tuple, wrap: Callable) -> tuple:
+        """Return the outputs for these arrays; under record() they leave one node on the tape."""
+        plan = self.free.pop() if self.free else Plan(self)
+        inputs = [x._data for x in arguments]
+        if not self.recording:
+            try:
+                return tuple([wrap(z) for z in plan.forward(inputs)])
+            finally:
+                self.free.append(plan)
+        held, cell = Held(inputs), [0]
+        held.plan, held.free = plan, self.free
+        found = plan.forward(inputs)
+        parents: list = [x._node and (x._node, x._out) for x in arguments]
+        watched = [cell, *[x._written_at or x._watch() for x in arguments], *self.cells]
+        outs: Any = found[0] if len(found) == 1 else tuple(found)
+        node = Node(self, held, {}, parents + self.places, outs, len(found), watched)
+        made = []
+        for k, z in enumerate(found):
+            y = wrap(z)
+            y._node, y._out, y._written_at = node, k, cell
+            made.append(y)
+        return tuple(made)
+
+    def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
+        """Return the gradients of the inputs and of the leaves: the table runs backward."""
+        gs = [g] if node.count == 1 else g
+        return node.args.plan.backward(gs, grads) if lift is None else self._lifted(node, gs, lift)
+
+    def _lifted(self, node: Node, gs: list, lift: Callable) -> list:
+        """Compute the gradients by operations on the tape, step by step: then they can be differentiated again."""
+        if any(step.op.memory for step in self.steps):
+            raise NotRecordedError(
+                f"{self.title} is hybridized and has steps that cannot be repeated, such as dropout: call hybridize(False) to "
+                "differentiate its gradients again."
+            )
+        found: list[Any] = [v.held for v in self.values]
+        parents: list[Any] = [place or (None, 0) for place in node.parents]
+        for k, raw, place in zip(self.inputs, node.args, parents, strict=False):  # those of the leaves come behind
+            found[k] = lift(raw, *place)
+        made: list[Any] = []
+        for step in self.steps:
+            z = step.op.apply(tuple([found[a] if type(a) is int else a.value for a in step.args]), step.settings)
+            for k, part in zip(step.outs, z if type(z) is tuple else (z,), strict=True):
+                found[k] = part
+            made.append(found[step.outs[0]]._node)
+        gradients: dict[int, Any] = dict(zip(self.outputs, gs, strict=True))
+        for step, inner in zip(reversed(self.steps), reversed(made), strict=True):
+            g = [gradients.get(k) for k in step.outs]
+            if inner is None or all(part is None for part in g):
+                continue
+            parts = step.op.pullback(inner, g[0] if len(g) == 1 else g, None, lift)
+            for a, part in zip(step.args, parts, strict=True):
+                if type(a) is int and part is not None:
+                    gradients[a] = part if gradients.get(a) is None else gradients[a] + part
+        return [gradients.get(k) for k in self.inputs + self.leaves]

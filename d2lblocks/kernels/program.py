@@ -1,0 +1,146 @@
+"""The loop that walks a recorded program: every row of its table is a piece of work, with sizes and with places of numbers.
+
+A row is (code, four numbers, seven places); slots[place] is the address of the first number there, 0 where there is
+none. Numbers are float32 and lie side by side.
+"""
+
+from __future__ import annotations
+
+import math
+
+from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels.product import Inner, floats, ints, longs, product
+
+WIDTH = 12  # of a row
+DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT, ACT_BACK = range(7)
+RELU, SIGMOID, TANH = range(1, 4)
+ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
+LABELS = ("float32", "int32", "int64")
+
+
+@Inner
+def act(kind, n, at, to):
+    """to = act(at), n numbers."""
+    x, z = floats(at, n), floats(to, n)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    if kind == RELU:
+        for i in range(n):
+            z[i] = zero if x[i] < zero else x[i]  # NaN is not below 0 and stays
+    elif kind == SIGMOID:
+        for i in range(n):
+            z[i] = one / (one + math.exp(-x[i]))
+    else:
+        for i in range(n):
+            z[i] = math.tanh(x[i])
+
+
+@Inner
+def act_back(kind, n, at, result, to):
+    """to = g act'(x): g lies at the first address, z = act(x) at the second, and z is enough to tell act'(x)."""
+    g, z, dx = floats(at, n), floats(result, n), floats(to, n)
+    zero, one = g.dtype.type(0), g.dtype.type(1)
+    if kind == RELU:
+        for i in range(n):
+            dx[i] = g[i] if z[i] > zero else zero
+    elif kind == SIGMOID:
+        for i in range(n):
+            dx[i] = g[i] * (z[i] * (one - z[i]))
+    else:
+        for i in range(n):
+            dx[i] = g[i] * (one - z[i] * z[i])
+
+
+@Inner
+def dense_back(n, k, m, x, w, h, dx, dw, db, turned):
+    """dw = xᵀ h, db = the sum of the rows of h, dx = h wᵀ by way of wᵀ at `turned`; what nobody wants is at 0."""
+    if dw:
+        product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0)
+    if db:
+        g, total = floats(h, n * m), floats(db, m)
+        for j in range(m):
+            total[j] = 0
+        for i in range(n):
+            for j in range(m):
+                total[j] += g[i * m + j]
+    if dx:
+        before, after = floats(w, k * m), floats(turned, k * m)
+        for p in range(k):
+            for j in range(m):
+                after[j * k + p] = before[p * m + j]
+        product(n, m, k, h, m, 1, turned, k, dx, k, 0, 0, 0)
+
+
+@Inner
+def label(kind, at, i):
+    """Return label i, of one of the kinds in LABELS."""
+    if kind == 0:
+        return int(floats(at, i + 1)[i])
+    if kind == 1:
+        return int(ints(at, i + 1)[i])
+    return int(longs(at, i + 1)[i])
+
+
+@Inner
+def loss(n, k, kind, scores, labels, out, remembered):
+    """out = log(sum(exp(s))) - s[label], row by row, and softmax(s) for the way back; returns whether all labels are."""
+    s, p, l = floats(scores, n * k), floats(remembered, n * k), floats(out, n)  # noqa: E741
+    for i in range(n):
+        right = label(kind, labels, i)
+        if right < 0 or right >= k:
+            return False
+        row = i * k
+        top = s[row]
+        for j in range(row, row + k):
+            if s[j] > top or s[j] != s[j]:  # NaN wins, so that it shows
+                top = s[j]
+        total = s.dtype.type(0)
+        for j in range(row, row + k):
+            p[j] = math.exp(s[j] - top)
+            total += p[j]
+        l[i] = math.log(total) - (s[row + right] - top)
+        for j in range(row, row + k):
+            p[j] /= total
+    return True
+
+
+@Inner
+def loss_back(n, k, kind, at, labels, remembered, to):
+    """to = g (softmax(s) - onehot(label)), row by row."""
+    g, p, ds = floats(at, n), floats(remembered, n * k), floats(to, n * k)
+    for i in range(n):
+        for j in range(i * k, i * k + k):
+            ds[j] = p[j] * g[i]
+        ds[i * k + label(kind, labels, i)] -= g[i]
+
+
+@kernel()
+def walk(rows, slots, status):  # noqa: C901
+    """Do the work of every row in order; status[0] becomes 1 where a label is no class."""
+    for r in range(len(rows)):
+        row = rows[r]
+        code, n, k, m, kind = row[0], row[1], row[2], row[3], row[4]
+        a, b, c, d = slots[row[5]], slots[row[6]], slots[row[7]], slots[row[8]]
+        e, f, g = slots[row[9]], slots[row[10]], slots[row[11]]
+        if code == DENSE:  # x, w, bias, y
+            product(n, k, m, a, k, 1, b, m, d, m, c, 0, kind)
+        elif code == DENSE_BACK:  # dy, y, x, w, dx, dw, db, and room for h and wᵀ
+            h = a
+            room = slots[len(slots) - 1]
+            if kind:
+                act_back(kind, n * m, a, b, room)
+                h = room
+            dense_back(n, k, m, c, d, h, e, f, g, room + 4 * n * m)
+        elif code == LOSS:  # scores, labels, loss, softmax
+            if not loss(n, k, kind, a, b, c, d):
+                status[0] = 1
+                return
+        elif code == LOSS_BACK:  # dloss, labels, softmax, dscores
+            loss_back(n, k, kind, a, b, c, d)
+        elif code == ACT:  # x, z
+            act(kind, n, a, b)
+        elif code == ACT_BACK:  # dz, z, dx
+            act_back(kind, n, a, b, c)
+        else:  # ADD: a sum, a part of it
+            x, y = floats(a, n), floats(b, n)
+            for i in range(n):
+                x[i] += y[i]

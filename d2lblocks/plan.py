@@ -1,0 +1,277 @@
+"""Buffers for a recorded program, and the calls that fill them: stretches of rows for the compiled loop, Python in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.kernels import program as kernel
+from d2lblocks.tape import Node, changes
+
+SMALL = 4096  # so many numbers are copied sooner than NumPy tells where they lie
+
+
+class Plan:
+    """Buffers for the values of a program and for their gradients, and the calls that fill them in order."""
+
+    def __init__(self, program: Any):
+        self.program, n = program, len(program.values)
+        self.home = list(range(n))  # a value of other shape but the same numbers lies where the other lies
+        self.raw: list[Any] = [None if v.held is None else v.held._data for v in program.values]
+        self.grad: list[Any] = [None] * n
+        self.where: list[int] = [0] * (2 * n + 1)  # addresses: of values, of their gradients, 0 for nothing, extras
+        self.none = 2 * n
+        self.room = 0  # numbers that the greediest step needs for itself
+        self.kept: dict[int, Any] = {}  # what was computed without rows, for the rules
+        self.extras: list[onp.ndarray] = []  # buffers of numbers that are no value
+        for k in program.inputs:
+            self.raw[k] = onp.empty(program.values[k].shape, program.values[k].dtype)
+        self.called: set[int] = set()  # values made by Python: they lie elsewhere each time
+        self.ahead = self._ahead()
+        self.fixed = {k for step in program.steps for k in step.outs} - self.called
+        self.back = self._back() if program.recording else []
+        for k, raw in enumerate(self.raw):
+            self.where[k] = self.where[k] if raw is None else address(raw)
+        self.spare = onp.empty(self.room, onp.float32)
+        self.slots = onp.array([*self.where, address(self.spare)], onp.int64)
+        self.status = onp.zeros(1, onp.int64)
+        self.copied = {
+            k for k, v in enumerate(program.values) if self.raw[k] is not None and v.held is None and v.size <= SMALL
+        }
+        self.ins = [(k, self.raw[k] if k in self.copied else None) for k in program.inputs]
+        self.outs = [(k, self.array(k) if self.home[k] in self.fixed else None) for k in program.outputs]
+        self.given = [self.gradient(k) for k in program.outputs] if program.recording else []
+        self.found: list = []  # gradients of inputs and leaves
+        self.bound = -1  # at this count of changes they were found to be the leaves' own buffers
+
+    # ------------------------------------------------------------------------------------------ building
+
+    def _ahead(self) -> list[Callable]:
+        table = Table(self)
+        for i, step in enumerate(self.program.steps):
+            if step.op.row is None or not step.op.row(table, step):
+                table.call(self._called(i, step))
+        return table.calls
+
+    def _back(self) -> list[Callable]:
+        table, program = Table(self), self.program
+        for k in program.outputs:
+            self.gradient(k)
+            table.begun.add(self.home[k])
+        for i, step in reversed(list(enumerate(program.steps))):
+            if not step.wanted or step.op.discrete:
+                continue
+            if i in self.kept or step.op.row_back is None or not step.op.row_back(table, step):
+                table.call(self._pulled(i, step, table))
+            table.add_up()
+        return table.calls
+
+    def make(self, k: int) -> int:
+        """Give value k a buffer of its own; returns its place."""
+        value = self.program.values[k]
+        self.raw[k] = onp.empty(value.shape, value.dtype)
+        return k
+
+    def array(self, k: int) -> Any:
+        """Return the numbers of value k in its shape."""
+        home = self.home[k]
+        return self.raw[k] if home == k else self.raw[home].reshape(self.program.values[k].shape)
+
+    def gradient(self, k: int) -> Any:
+        """Return the gradient of value k in its shape; the buffer is made when first asked for."""
+        home = self.home[k]
+        if self.grad[home] is None:
+            self.grad[home] = onp.zeros_like(self.raw[home])
+            self.where[len(self.raw) + home] = address(self.grad[home])
+        return self.grad[home] if home == k else self.grad[home].reshape(self.program.values[k].shape)
+
+    def extra(self, size: int) -> int:
+        """Make room for numbers that are no value, such as what a step remembers; returns its place."""
+        buffer = onp.empty(size, onp.float32)
+        self.extras.append(buffer)
+        self.where.append(address(buffer))
+        return len(self.where) - 1
+
+    # ------------------------------------------------------------------------------------------ steps without rows
+
+    def _called(self, i: int, step: Any) -> Callable:
+        """Return a function that computes the values of a step by its op's forward."""
+        self.kept[i] = None
+        for k in step.outs:
+            self.make(k)
+        self.called.update(step.outs)
+        forward, memory, values = step.op.forward, step.op.memory, self.program.values
+
+        def call() -> None:
+            z = forward(*[self.array(a) if type(a) is int else a.value for a in step.args], **step.settings)
+            self.kept[i] = z
+            shown = z[0] if memory else z
+            for k, part in zip(step.outs, shown if type(shown) is tuple else (shown,), strict=True):
+                self.take(k, onp.asarray(part, values[k].dtype))
+
+        return call
+
+    def _pulled(self, i: int, step: Any, table: Table) -> Callable:
+        """Return a function that computes the gradients of a step by its op's rules."""
+        values = self.program.values
+        wanted = [n for n, a in enumerate(step.args) if type(a) is int and values[a].wanted]
+        first = {}
+        for n in wanted:
+            home = self.home[step.args[n]]
+            first[n] = home not in table.begun
+            table.begun.add(home)
+            self.gradient(home)
+        parents: list = [None] * len(step.args)
+        for n in wanted:
+            parents[n] = (None, 0)
+
+        def call() -> None:
+            args = [self.array(a) if type(a) is int else a.value for a in step.args]
+            outs = self.kept.get(i)
+            if outs is None:
+                outs = self.array(step.outs[0]) if len(step.outs) == 1 else tuple(self.array(k) for k in step.outs)
+            node = Node(step.op, args, step.settings, parents, outs, len(step.outs), ())
+            g = [self.gradient(k) for k in step.outs]
+            parts = step.op.pullback(node, g[0] if len(g) == 1 else g, None, None)
+            for n in wanted:
+                buffer, part = self.gradient(step.args[n]), parts[n]
+                if first[n]:
+                    buffer[...] = 0 if part is None else part
+                elif part is not None:
+                    buffer += part
+
+        return call
+
+    # ------------------------------------------------------------------------------------------ running
+
+    def take(self, k: int, a: Any) -> None:
+        """Let value k have these numbers: by a copy if they are few, else where they lie."""
+        if k in self.copied:
+            self.raw[k][...] = a
+        else:
+            self.raw[k] = a = onp.ascontiguousarray(a)
+            self.slots[k] = address(a)
+
+    def forward(self, inputs: list) -> list:
+        """Return the raw outputs for these raw inputs."""
+        for (k, buffer), a in zip(self.ins, inputs, strict=True):
+            if buffer is None:
+                self.take(k, a)
+            else:
+                buffer[...] = a
+        for call in self.ahead:
+            call()
+        if self.status[0]:
+            self.status[0] = 0
+            raise ValueError("a label is no class")
+        return [self.array(k).copy() if z is None else z.copy() for k, z in self.outs]
+
+    def backward(self, gs: list, grads: dict | None) -> list:
+        """Return the gradients of inputs and leaves from those of the outputs, None stands for zeros."""
+        for buffer, g in zip(self.given, gs, strict=True):
+            buffer[...] = 0 if g is None else g
+        alone = grads is not None and grads.keys().isdisjoint(self.program.places)
+        if not alone or self.bound != changes[0]:
+            self._bind(alone)
+        for call in self.back:
+            call()
+        return self.found
+
+    def _bind(self, alone: bool) -> None:
+        """Choose where the gradients of the leaves go: into their own buffers, if nobody else has seen or filled them."""
+        program, n = self.program, len(self.raw)
+        for k, (leaf, _) in zip(program.leaves, program.places, strict=True):
+            own = alone and leaf.private and leaf.req == "write"
+            self.grad[k] = leaf.grad if own else onp.empty_like(leaf.grad)
+            self.slots[n + k] = address(self.grad[k])
+        inputs = [self.gradient(k) if program.values[k].wanted else None for k in program.inputs]
+        self.found = inputs + [self.grad[k] for k in program.leaves]
+        fixed = alone and all(leaf.private and leaf.req == "write" for leaf, _ in program.places)
+        self.bound = changes[0] if fixed else -1
+
+
+class Table:
+    """The calls of one direction as they are collected: stretches of rows, and calls of Python in between."""
+
+    def __init__(self, plan: Plan):
+        self.plan, self.values = plan, plan.program.values
+        self.calls: list[Callable] = []
+        self.rows: list[list[int]] = []  # the stretch at the end
+        self.begun: set[int] = set()  # places whose gradient has got a part already
+        self._sums: list[tuple] = []
+
+    def raw(self, a: Any) -> Any:
+        """Return the raw array of a parameter or constant."""
+        return self.plan.raw[self.plan.home[a]]
+
+    def at(self, a: Any) -> int:
+        """Return the place of an argument, that of nothing for None."""
+        return self.plan.home[a] if type(a) is int else self.plan.none
+
+    def out(self, step: Any) -> int:
+        """Return the place for the result of a step."""
+        return self.plan.make(step.outs[0])
+
+    def same(self, step: Any) -> bool:
+        """Let the result of a step lie where its first argument lies: other shape, same numbers."""
+        self.plan.home[step.outs[0]] = self.at(step.args[0])
+        return True
+
+    def grad(self, k: int) -> int:
+        """Return the place of the gradient of a result."""
+        self.plan.gradient(k)
+        return len(self.values) + self.plan.home[k]
+
+    def into(self, a: Any) -> int:
+        """Return the place to write the gradient of an argument into; that of nothing if nobody wants it."""
+        if type(a) is not int or not self.values[a].wanted:
+            return self.plan.none
+        home, place = self.plan.home[a], self.grad(a)
+        if home not in self.begun:
+            self.begun.add(home)
+            return place
+        part = self.plan.extra(self.values[a].size)
+        self._sums.append((self.values[a].size, place, part))
+        return part
+
+    def add_up(self) -> None:
+        """Add the parts that found another part in their place."""
+        for n, place, part in self._sums:
+            self.row(kernel.ADD, n, 0, 0, 0, place, part)
+        self._sums.clear()
+
+    def row(self, *numbers: int) -> bool:
+        """Append a row: code, four numbers, places."""
+        if not self.rows:
+            self.calls.append(_stretch(self.plan, self.rows))
+        self.rows.append([*numbers, *[self.plan.none] * (kernel.WIDTH - len(numbers))])
+        return True
+
+    def call(self, function: Callable) -> None:
+        """Append a call of Python."""
+        self.calls.append(function)
+        self.rows = []
+
+    def need(self, size: int) -> None:
+        """Ask for room that one row needs for itself."""
+        self.plan.room = max(self.plan.room, size)
+
+
+def _stretch(plan: Plan, rows: list) -> Callable:
+    """Return a function that runs these rows, also those still to come."""
+    table: Any = None
+
+    def call() -> None:
+        nonlocal table
+        if table is None:
+            table = onp.array(rows, onp.int64)
+        kernel.walk.run(table, plan.slots, plan.status)
+
+    return call
+
+
+def address(a: onp.ndarray) -> int:
+    """Return where the numbers of an array lie in memory."""
+    return a.ctypes.data

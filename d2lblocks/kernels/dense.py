@@ -9,23 +9,32 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.kernels._jit import kernel
-from d2lblocks.kernels.product import address, product
+from d2lblocks.kernels.product import Inner, address, product, transpose
 
-# So many numbers of w, or products of numbers, are for BLAS: it copies x and w into an order that suits the caches.
-MANY, LONG = 2**19, 2**25
-PANEL = 2**14  # numbers of w that `backward_loop` copies at a time: they stay in the nearest caches
-NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
-NONE2 = onp.zeros((0, 0), onp.float32)
+MANY = 2**19  # so many numbers of w are for BLAS, which copies x and w into an order that suits the caches
+LONG, LONG_BACK = 2**26, 2**25  # so are so many products of numbers, forward and in the gradient of w
+ROW = 2**14  # from so many numbers of w BLAS is better at the gradient of a single x: it needs no transposed copy
+PANEL = 2**14  # numbers of w that are transposed at a time: they stay in the nearest caches
+FLOAT = onp.dtype("float32")
+NONE = onp.zeros(0, FLOAT)  # stands for a bias or a gradient that is not there
+NONE2 = onp.zeros((0, 0), FLOAT)
 
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
     """Return x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (m,) -> (n, m)."""
-    m = w.shape[1]
+    n, k = x.shape
+    terms, m = w.shape
     b = NONE if b is None else b
-    if x.shape[1] != w.shape[0] or (b is not NONE and b.shape != (m,)):  # a loop would read past the end of an array
+    if k != terms or (b is not NONE and b.shape != (m,)):  # a kernel would read past the end of an array
         raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
-    y = onp.empty((x.shape[0], m), x.dtype)
-    (forward_loop.run if _few(x, w, b) else _forward)(x, w, b, relu, y)
+    y = onp.empty((n, m), x.dtype)
+    if not (_plain(x) and _plain(w) and _plain(b)):
+        _forward(x, w, b, relu, y)
+    elif k * m > MANY or n * k * m > LONG:
+        onp.dot(x, w, out=y)
+        finish.run(y, b, relu)
+    else:
+        forward_loop.run(x, w, b, relu, y)
     return y
 
 
@@ -34,38 +43,32 @@ def backward(
     dw: onp.ndarray | None, db: onp.ndarray | None, want_dx: bool,
 ) -> onp.ndarray | None:  # fmt: skip
     """Write the gradients of w and b into dw (k, m) and db (m,), where these are, and return the one of x if it is wanted."""
-    dw = NONE2 if dw is None else dw
-    db = NONE if db is None else db
+    dw, db = NONE2 if dw is None else dw, NONE if db is None else db
     dx = onp.empty(x.shape, x.dtype) if want_dx else NONE2
-    if _few(x, w, db) and _plain(g) and _plain(y) and _plain(dw):
-        h = onp.empty(g.shape, onp.float32) if relu else g
-        panel = onp.empty(_panel(*w.shape), onp.float32) if want_dx else NONE2
-        backward_loop.run(g, y, x, w, relu, dw, db, dx, h, panel)
-    else:
-        _backward(g, y, x, w, relu, dw, db, dx, NONE2, NONE2)
+    if not (_plain(g) and _plain(x) and _plain(w) and _plain(dw) and _plain(db) and (_plain(y) or not relu)):
+        _backward(g, y, x, w, relu, dw, db, dx, NONE2, NONE)
+        return dx if want_dx else None
+    many = w.size > MANY
+    dw_later = dw.size and (many or x.shape[0] * w.size > LONG_BACK)
+    dx_later = dx.size and (many or (x.shape[0] == 1 and w.size > ROW))
+    h = onp.empty(g.shape, FLOAT) if relu else g
+    panel = onp.empty(max(PANEL, 16 * w.shape[1]), FLOAT) if want_dx and not dx_later else NONE
+    backward_loop.run(g, y, x, w, relu, NONE2 if dw_later else dw, db, NONE2 if dx_later else dx, h, panel)
+    if dw_later:
+        onp.dot(x.T, h, out=dw)
+    if dx_later:
+        onp.dot(h, w.T, out=dx)
     return dx if want_dx else None
 
 
-def _few(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray) -> bool:
-    """Return whether the kernels are for these arrays: few numbers, float32, in the order they read."""
-    return w.size <= MANY and len(x) * w.size <= LONG and _plain(x) and _plain(w) and _plain(b)
-
-
 def _plain(a: onp.ndarray) -> bool:
-    return a.dtype == onp.float32 and a.flags.carray
-
-
-def _panel(k: int, m: int) -> tuple[int, int]:
-    """Return the shape of the copies of some rows of w, transposed."""
-    return m, min(k, max(16, PANEL // max(m, 1) // 16 * 16))
+    """Return whether the kernels are for this array: float32 in the order they read."""
+    return a.dtype is FLOAT and a.flags.carray
 
 
 def _forward(x, w, b, relu, y):  # by BLAS
     onp.dot(x, w, out=y)
-    if b.size:
-        y += b
-    if relu:
-        onp.maximum(y, 0, out=y)
+    _finish(y, b, relu)
 
 
 @kernel(_forward)
@@ -74,6 +77,27 @@ def forward_loop(x, w, b, relu, y):
     n, k = x.shape
     m = w.shape[1]
     product(n, k, m, address(x), k, 1, address(w), m, address(y), m, address(b) if b.size else 0, 0, relu)
+
+
+def _finish(y, b, relu):
+    if b.size:
+        y += b
+    if relu:
+        onp.maximum(y, 0, out=y)
+
+
+@kernel(_finish)
+def finish(y, b, relu):
+    """y = y + b, with 0 for negative numbers if `relu`, in place: (n, m), (m,) or (0,)."""
+    n, m = y.shape
+    zero = y.dtype.type(0)
+    for i in range(n):
+        if b.size:
+            for j in range(m):
+                y[i, j] += b[j]
+        if relu:
+            for j in range(m):
+                y[i, j] = zero if y[i, j] < zero else y[i, j]  # NaN is not below 0 and stays
 
 
 def _backward(g, y, x, w, relu, dw, db, dx, h, panel):  # by BLAS
@@ -91,7 +115,7 @@ def backward_loop(g, y, x, w, relu, dw, db, dx, h, panel):
     """dw = xᵀ h, db = sum of the rows of h, dx = h wᵀ, where h = g, if `relu` only where y > 0; all but empty ones.
 
     Shapes:
-        g, y, h: (n, m); h is written if `relu`, else g itself;  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  panel: (m, some)
+        g, y, h: (n, m), h is written if `relu`, else g itself;  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  panel: m or more
     """
     n, k = x.shape
     m = w.shape[1]
@@ -106,12 +130,16 @@ def backward_loop(g, y, x, w, relu, dw, db, dx, h, panel):
             db[j] += h[i, j]
     if dw.size:
         product(k, n, m, address(x), 1, k, address(h), m, address(dw), m, 0, 0, False)
-    some = panel.shape[1]
-    p = 0
-    while dx.size and p < k:  # some rows of w at a time, transposed: they make as many columns of dx
+    if dx.size:
+        multiply_turned(n, k, m, address(h), address(w), address(dx), address(panel), panel.size)
+
+
+@Inner
+def multiply_turned(n, k, m, h, w, dx, panel, size):
+    """dx = h wᵀ: (n, m), (k, m) -> (n, k), all at addresses; at `panel` is room for m numbers at least, better for 16 m."""
+    some = max(1, min(k, size // max(1, m)))
+    some = some if some == k or some < 16 else some // 16 * 16
+    for p in range(0, k, some):  # some rows of w at a time, transposed: they make as many columns of dx
         rows = min(some, k - p)
-        for q in range(rows):
-            for j in range(m):
-                panel[j, q] = w[p + q, j]
-        product(n, m, rows, address(h), m, 1, address(panel), some, address(dx) + 4 * p, k, 0, 0, False)
-        p += rows
+        transpose(rows, m, w + 4 * p * m, m, panel, some)
+        product(n, m, rows, h, m, 1, panel, some, dx + 4 * p, k, 0, 0, False)

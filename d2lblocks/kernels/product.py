@@ -15,7 +15,7 @@ import numpy as onp
 
 
 class Inner:
-    """A function for use inside kernels: plain Python, for which `simd` has code where Numba compiles."""
+    """A function for use inside kernels: plain Python, and where Numba compiles, code by `simd` or what Numba makes of it."""
 
     def __init__(self, plain: Callable):
         self.plain = plain
@@ -50,6 +50,12 @@ def product(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu):
     if b:
         z += array(b, n, m, b_row)
     out[...] = onp.where((z > 0) | onp.isnan(z), z, 0) if relu else z
+
+
+@Inner
+def transpose(rows, columns, a, a_row, t, t_row):
+    """t = aᵀ: (rows, columns) -> (columns, rows)."""
+    array(t, columns, rows, t_row)[...] = array(a, rows, columns, a_row).T
 
 
 def _at(c_type: Any) -> Inner:

@@ -15,23 +15,25 @@ LLVM's instructions are written by an IRBuilder, llvmlite's; loops of Python bel
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as onp
 from llvmlite import binding, ir
-from numba import from_dtype, njit, typeof, types
-from numba.core import config
+from numba import carray, from_dtype, njit, typeof, types  # pyright: ignore[reportPrivateImportUsage]
+from numba.core import cgutils, config
 from numba.extending import intrinsic
-from numba.np.numpy_support import carray
 
 CHAINS = 8  # so many sums at a time keep the multipliers busy
 
 INT, BIT, FLOAT = ir.IntType(64), ir.IntType(1), ir.FloatType()
 POSITION = ir.IntType(32)  # of a lane
 SIZE = 4  # bytes of a number
+SPAN = 2**18  # numbers of w that a tile passes over at most: the processor finds so many pages of memory without delay
+SHORT = 64  # terms that a tile takes in at least
+
 KEPT: list[Any] = []
 
 
@@ -54,7 +56,7 @@ def host() -> Host:
     else:
         has = {name[1:] for name in (features or "").split(",") if name.startswith("+")}
     if "avx512f" in has:  # 32 registers
-        return Host(16, True, {12: 2, 8: 2, 4: 4, 2: 4, 1: 8})
+        return Host(16, True, {12: 2, 8: 2, 4: 4, 2: 8, 1: 16})
     if {"avx2", "fma"} <= has:  # 16 registers
         return Host(8, True, {6: 2, 4: 2, 2: 4, 1: 8})
     if platform.machine() in ("arm64", "aarch64"):  # 32 registers
@@ -62,20 +64,75 @@ def host() -> Host:
     return Host(4, False, {4: 2, 2: 4, 1: 8})
 
 
-class Tile:
-    """y = x w + b for R rows and V vectors: one function of `module`, which `product` calls."""
+class Lanes:
+    """A function of `module` that works on vectors of so many lanes; `new` if it has to be written still."""
 
-    def __init__(self, module: ir.Module, rows: int, vectors: int, lanes: int, masked: bool):
-        self.module, self.rows, self.vectors, self.lanes = module, rows, vectors, lanes
+    def __init__(self, module: ir.Module, name: str, lanes: int, arguments: int):
+        self.module, self.lanes = module, lanes
         self.vector = ir.VectorType(FLOAT, lanes)
         self.zero = ir.Constant(self.vector, [0.0] * lanes)
-        self.function = function(module, f"d2lblocks_tile_{rows}x{vectors}x{lanes}", 12)
-        k, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu, left = self.function.args
-        self.build = build = ir.IRBuilder(self.function.append_basic_block())
-        self.mask = self.masking(left) if masked else None
-        self.x_row = x_row
-        copies = max(1, CHAINS // (rows * vectors))
-        places = [(r, v) for r in range(rows) for v in range(vectors)]
+        self.function, self.new = function(module, f"d2lblocks_{name}", arguments)
+        if self.new:
+            self.build = ir.IRBuilder(self.function.append_basic_block())
+
+    def repeated(self, number: Any) -> Any:
+        """Return a vector of equal numbers."""
+        none = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
+        zeros = self.lanes_at([0] * self.lanes)
+        return self.build.shuffle_vector(self.build.insert_element(none, number, POSITION(0)), none, zeros)
+
+    def first(self, count: Any) -> Any:
+        """Return a mask: for each lane whether it is one of the first `count`."""
+        lanes = ir.Constant(ir.VectorType(INT, self.lanes), list(range(self.lanes)))
+        return self.build.icmp_signed("<", lanes, self.repeated(count))
+
+    def load(self, at: Any, mask: Any) -> Any:
+        """Read a vector, 0 in masked lanes."""
+        pointer = self.build.inttoptr(at, self.vector.as_pointer())
+        if mask is None:
+            return self.build.load(pointer, align=SIZE)
+        kinds = [pointer.type, POSITION, mask.type, self.vector]
+        load = self.declared("llvm.masked.load", self.vector, kinds, ".p0")
+        return self.build.call(load, [pointer, POSITION(SIZE), mask, self.zero])
+
+    def save(self, value: Any, at: Any, mask: Any) -> None:
+        """Write a vector, but for masked lanes."""
+        pointer = self.build.inttoptr(at, self.vector.as_pointer())
+        if mask is None:
+            self.build.store(value, pointer, align=SIZE)
+            return
+        kinds = [self.vector, pointer.type, POSITION, mask.type]
+        store = self.declared("llvm.masked.store", ir.VoidType(), kinds, ".p0")
+        self.build.call(store, [value, pointer, POSITION(SIZE), mask])
+
+    def declared(self, name: str, result: ir.Type, kinds: list, suffix: str) -> ir.Function:
+        """Return one of LLVM's own functions on vectors."""
+        name = f"{name}.v{self.lanes}f32{suffix}"
+        return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(result, kinds), name)
+
+    def number(self, address: Any) -> Any:
+        return self.build.inttoptr(address, FLOAT.as_pointer())
+
+    @staticmethod
+    def lanes_at(positions: list[int]) -> ir.Constant:
+        return ir.Constant(ir.VectorType(POSITION, len(positions)), positions)
+
+
+class Tile(Lanes):
+    """y = x w + b for R rows and V vectors, the last of them only as far as `left` numbers."""
+
+    def __init__(self, module: ir.Module, rows: int, vectors: int, lanes: int, masked: bool):
+        super().__init__(module, f"tile_{rows}x{vectors}x{lanes}", lanes, 12)
+        self.rows, self.vectors, self.masked = rows, vectors, masked
+        if self.new:
+            self.write()
+
+    def write(self) -> None:
+        k, x, self.x_row, x_col, w, w_row, y, y_row, b, b_row, relu, left = self.function.args
+        build = self.build
+        self.masks = [None] * (self.vectors - 1) + [self.first(left) if self.masked else None]
+        copies = max(1, CHAINS // (self.rows * self.vectors))
+        places = [(r, v) for r in range(self.rows) for v in range(self.vectors)]
         sums = [{place: build.alloca(self.vector) for place in places} for _ in range(copies)]
         self.begin(sums, b, b_row)
         self.add_terms(sums, k, x, x_col, w, w_row)
@@ -85,8 +142,11 @@ class Tile:
             while len(total) > 1:
                 total = [build.fadd(one, other) for one, other in zip(total[::2], total[1::2], strict=True)]
             passes = build.or_(everything, build.fcmp_unordered(">", total[0], self.zero))  # unordered: NaN passes too
-            self.save(build.select(passes, total[0], self.zero), offset(build, y, (r, y_row)), v)
+            self.save(build.select(passes, total[0], self.zero), self.at(y, r, y_row, v), self.masks[v])
         build.ret_void()
+
+    def at(self, address: Any, row: int, stride: Any, v: int) -> Any:
+        return offset(self.build, address, (row, stride), (v * self.lanes, 1))
 
     def begin(self, sums: list, b: Any, b_row: Any) -> None:
         """Let the first sums begin at b, if its address is not 0, the others at 0."""
@@ -96,7 +156,7 @@ class Tile:
                 build.store(self.zero, place)
         with build.if_then(build.icmp_signed("!=", b, INT(0))):
             for (r, v), place in sums[0].items():
-                build.store(self.load(offset(build, b, (r, b_row)), v), place)
+                build.store(self.load(self.at(b, r, b_row, v), self.masks[v]), place)
 
     def add_terms(self, sums: list, k: Any, x: Any, x_col: Any, w: Any, w_row: Any) -> None:
         """Add the k terms, as many at a time as there are sums, and one by one those left over."""
@@ -112,59 +172,20 @@ class Tile:
     def add_term(self, sums: dict, x: Any, w: Any) -> None:
         """Add one number of each row of x times one row of w."""
         build = self.build
-        fma = self.declared("llvm.fmuladd", self.vector, [self.vector] * 3, "")
-        vectors = [self.load(w, v) for v in range(self.vectors)]
+        fma = self.declared("llvm.fmuladd", self.vector, [self.vector] * 3, "")  # in one step where the host can
+        vectors = [self.load(self.at(w, 0, 1, v), self.masks[v]) for v in range(self.vectors)]
         for r in range(self.rows):
-            number = build.load(build.inttoptr(offset(build, x, (r, self.x_row)), FLOAT.as_pointer()), align=SIZE)
-            many = self.repeated(number)
+            many = self.repeated(build.load(self.number(offset(build, x, (r, self.x_row))), align=SIZE))
             for v, vector in enumerate(vectors):
-                build.store(
-                    build.call(fma, [many, vector, build.load(sums[r, v])]), sums[r, v]
-                )  # in one where the host can
-
-    def masking(self, left: Any) -> Any:
-        """Return for each lane whether it is one of the `left` numbers from the last vector on."""
-        lanes = ir.Constant(ir.VectorType(INT, self.lanes), list(range(self.lanes)))
-        return self.build.icmp_signed("<", lanes, self.repeated(left))
-
-    def repeated(self, number: Any) -> Any:
-        """Return a vector of equal numbers."""
-        none = ir.Constant(ir.VectorType(number.type, self.lanes), ir.Undefined)
-        zeros = ir.Constant(ir.VectorType(POSITION, self.lanes), [0] * self.lanes)
-        return self.build.shuffle_vector(self.build.insert_element(none, number, POSITION(0)), none, zeros)
-
-    def load(self, at: Any, v: int) -> Any:
-        pointer = self.pointer(at, v)
-        if self.mask is None or v < self.vectors - 1:
-            return self.build.load(pointer, align=SIZE)
-        kinds = [pointer.type, POSITION, self.mask.type, self.vector]
-        load = self.declared("llvm.masked.load", self.vector, kinds, ".p0")
-        return self.build.call(load, [pointer, POSITION(SIZE), self.mask, self.zero])
-
-    def save(self, value: Any, at: Any, v: int) -> None:
-        pointer = self.pointer(at, v)
-        if self.mask is None or v < self.vectors - 1:
-            self.build.store(value, pointer, align=SIZE)
-            return
-        kinds = [self.vector, pointer.type, POSITION, self.mask.type]
-        store = self.declared("llvm.masked.store", ir.VoidType(), kinds, ".p0")
-        self.build.call(store, [value, pointer, POSITION(SIZE), self.mask])
-
-    def pointer(self, at: Any, v: int) -> Any:
-        return self.build.inttoptr(self.build.add(at, INT(SIZE * self.lanes * v)), self.vector.as_pointer())
-
-    def declared(self, name: str, result: ir.Type, kinds: list, suffix: str) -> ir.Function:
-        """Return one of LLVM's own functions on vectors."""
-        name = f"{name}.v{self.lanes}f32{suffix}"
-        return self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(result, kinds), name)
+                total = sums[r, v]
+                build.store(build.call(fma, [many, vector, build.load(total)]), total)
 
 
 def product(module: ir.Module, has: Host) -> ir.Function:
     """Return the function of `product.product`: it lays tiles over y, the highest and widest that fit still."""
-    made = module.globals.get("d2lblocks_product")
-    if made:
-        return made
-    code = function(module, "d2lblocks_product", 13)
+    code, new = function(module, "d2lblocks_product", 13)
+    if not new:
+        return code
     n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu = code.args
     build = ir.IRBuilder(code.append_basic_block())
     i, j = build.alloca(INT), build.alloca(INT)
@@ -192,12 +213,63 @@ def product(module: ir.Module, has: Host) -> ir.Function:
     return code
 
 
-def function(module: ir.Module, name: str, arguments: int) -> ir.Function:
-    """Return a new function of so many integers; linked once, however many kernels call it."""
+class Turn(Lanes):
+    """t = aᵀ for a square of as many rows as there are lanes, or a part of it: (rows, columns) -> (columns, rows)."""
+
+    def __init__(self, module: ir.Module, lanes: int, masked: bool):
+        super().__init__(module, f"turn_{lanes}", lanes, 6)
+        if self.new:
+            self.write(masked)
+
+    def write(self, masked: bool) -> None:
+        build = self.build
+        rows, columns, a, a_row, t, t_row = self.function.args
+        i, j = build.alloca(INT), build.alloca(INT)
+        high, wide = (build.icmp_signed("==", count, INT(self.lanes)) for count in (rows, columns))
+        with build.if_else(build.and_(high, wide)) as (whole, part):
+            with whole:
+                self.turn(a, a_row, t, t_row, lambda *_: None)
+            with part:
+                if masked:
+                    self.turn(a, a_row, t, t_row, self.inside)
+                else:
+                    build.store(INT(0), i)
+                    with counting(build, i, rows, 1) as r:
+                        build.store(INT(0), j)
+                        with counting(build, j, columns, 1) as c:
+                            number = build.load(self.number(offset(build, a, (r, a_row), (c, 1))), align=SIZE)
+                            build.store(number, self.number(offset(build, t, (c, t_row), (r, 1))), align=SIZE)
+        build.ret_void()
+
+    def turn(self, a: Any, a_row: Any, t: Any, t_row: Any, mask: Callable) -> None:
+        """In each pair of rows swap the numbers beside the diagonal, then blocks in pairs of pairs, and so on."""
+        build, lanes, (rows, columns, *_) = self.build, range(self.lanes), self.function.args
+        vectors = [self.load(offset(build, a, (r, a_row)), mask(r, rows, columns)) for r in lanes]
+        size = 1
+        while size < self.lanes:
+            upper = self.lanes_at([self.lanes + i - size if i & size else i for i in lanes])
+            lower = self.lanes_at([self.lanes + i if i & size else i + size for i in lanes])
+            for r in lanes:
+                if not r & size:
+                    pair = vectors[r], vectors[r + size]
+                    vectors[r], vectors[r + size] = (build.shuffle_vector(*pair, half) for half in (upper, lower))
+            size *= 2
+        for r, vector in enumerate(vectors):
+            self.save(vector, offset(build, t, (r, t_row)), mask(r, columns, rows))
+
+    def inside(self, r: int, rows: Any, columns: Any) -> Any:
+        """Return a mask for row r: its columns, if there is such a row."""
+        return self.build.and_(self.repeated(self.build.icmp_signed(">", rows, INT(r))), self.first(columns))
+
+
+def function(module: ir.Module, name: str, arguments: int) -> tuple[ir.Function, bool]:
+    """Return the function of so many integers, and whether it is new; linked once, however many kernels call it."""
+    if name in module.globals:
+        return module.globals[name], False
     new = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT] * arguments), name)
     new.linkage = "linkonce_odr"
     new.attributes.add("noinline")  # or LLVM works on a copy in each kernel anew
-    return new
+    return new, True
 
 
 def offset(build: ir.IRBuilder, address: Any, *steps: tuple) -> Any:
@@ -223,21 +295,51 @@ def counting(build: ir.IRBuilder, index: Any, end: Any, step: int) -> Iterator[A
     build.position_at_end(after)
 
 
-def compiled_product(has: Host) -> Any:
-    """Return `product.product` as Numba compiles it into a kernel."""
+def inner(write: Callable[[ir.Module], ir.Function], arguments: int) -> Any:
+    """Return a function of so many integers for use in kernels, with the machine code that `write` adds to a module."""
 
     @intrinsic
-    def code(typing, n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu):
-        def lower(context, builder, signature, args):
-            builder.call(product(builder.module, has), args)
+    def code(typing, *args) -> Any:
+        def lower(context, builder, signature, values):
+            values = cgutils.unpack_tuple(builder, values[0])
+            builder.call(write(builder.module), values)
             return context.get_dummy_value()
 
-        return types.none(*[types.int64] * 13), lower
+        return types.none(types.UniTuple(types.int64, arguments)), lower
 
-    return njit(lambda *args: code(*args))
+    return code
 
 
-def compiled_address() -> Any:
+def compiled_product(has: Host) -> Any:
+    """Return `product.product` as Numba compiles it into a kernel."""
+    lay = inner(lambda module: product(module, has), 13)
+
+    def blocked(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu):
+        some = max(SHORT, SPAN // max(1, w_row))
+        while k > some:  # so many terms at a time
+            lay(n, some, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, 0)
+            x, w, k = x + SIZE * some * x_col, w + SIZE * some * w_row, k - some
+            b, b_row = y, y_row
+        lay(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu)
+
+    return njit(blocked)
+
+
+def compiled_transpose(has: Host) -> Any:
+    """Return `product.transpose` as Numba compiles it into a kernel."""
+    lanes = has.lanes
+    turn = inner(lambda module: Turn(module, lanes, has.masked).function, 6)
+
+    def squares(rows, columns, a, a_row, t, t_row):
+        for i in range(0, rows, lanes):
+            for j in range(0, columns, lanes):
+                corner, turned = a + SIZE * (i * a_row + j), t + SIZE * (j * t_row + i)
+                turn(min(lanes, rows - i), min(lanes, columns - j), corner, a_row, turned, t_row)
+
+    return njit(squares)
+
+
+def compiled_address(has: Host) -> Any:
     """Return `product.address` as Numba compiles it into a kernel."""
     return njit(lambda a: onp.int64(a.ctypes.data))
 
@@ -246,25 +348,23 @@ def compiled_numbers(number: Any) -> Any:
     """Return `floats` and its like, as Numba compiles them into a kernel."""
 
     @intrinsic
-    def pointer(typing, address):
+    def pointer(typing, address) -> Any:
         def lower(context, builder, signature, args):
             return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
         return types.CPointer(number)(types.int64), lower
 
-    def numbers(address, n):
-        return carray(pointer(address), n)  # pyright: ignore[reportCallIssue]
+    return njit(lambda address, n: carray(pointer(address), n))  # pyright: ignore[reportCallIssue]
 
-    return njit(numbers)
+
+WRITTEN = {"product": compiled_product, "transpose": compiled_transpose, "address": compiled_address}
 
 
 @cache
 def kind(name: str, plain: Any) -> Any:
     """Return Numba's type of the inner function of that name, whose plain Python is compiled if there is no code for it."""
-    if name == "product":
-        made = compiled_product(host())
-    elif name == "address":
-        made = compiled_address()
+    if name in WRITTEN:
+        made = WRITTEN[name](host())
     elif name.startswith("numbers of "):
         made = compiled_numbers(from_dtype(onp.dtype(name.split()[-1])))
     else:

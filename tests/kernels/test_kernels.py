@@ -32,7 +32,11 @@ def dense_backward(rng, n, k, m, odd):
     dw, db, dx = (onp.full(shape, 9, "float32") for shape in ((k, m), (m,), (n, k)))
     dw, db, dx = (a if want else a[tuple([slice(0)] * a.ndim)] for a, want in zip((dw, db, dx), wanted, strict=True))
     h = onp.empty((n, m), "float32") if relu else g
-    return g, y, x, w, relu, dw, db, dx, h, onp.empty((m, min(k, 16)), "float32")
+    return g, y, x, w, relu, dw, db, dx, h, onp.empty(int(rng.integers(m, 20 * m)), "float32")
+
+
+def finish(rng, n, k, m, odd):
+    return drawn(rng, n, m, odd=odd), drawn(rng, m) if rng.integers(2) else dense.NONE, bool(rng.integers(2))
 
 
 def ce_forward(rng, n, k, m, odd):
@@ -64,6 +68,7 @@ def adam(rng, n, k, m, odd):
 
 CASES = {
     dense.forward_loop: dense_forward,
+    dense.finish: finish,
     dense.backward_loop: dense_backward,
     cross_entropy.forward_loop: ce_forward,
     cross_entropy.backward_loop: ce_backward,

@@ -7,26 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2lblocks.kernels.product import address, array, product
+from d2lblocks.kernels.product import address, array, product, transpose
 
 EPS = onp.finfo("float32").eps
 CANARY = 9.0
 # What a processor offers, as `simd.Host`: AVX-512, AVX2, NEON, none of these; None is the plain Python.
 HOSTS = {
     "plain": None,
-    "avx512": (16, True, {12: 2, 8: 2, 4: 4, 2: 4, 1: 8}),
+    "avx512": (16, True, {12: 2, 8: 2, 4: 4, 2: 8, 1: 16}),
     "avx2": (8, True, {6: 2, 4: 2, 2: 4, 1: 8}),
     "unmasked": (4, False, {4: 2, 2: 4, 1: 8}),
 }
 
 
 @pytest.fixture(scope="module", params=HOSTS)
-def function(request):
+def made(request):
+    """The inner functions by name, for one kind of processor."""
     if HOSTS[request.param] is None:
-        return product.plain
+        return {"product": product.plain, "transpose": transpose.plain}
     pytest.importorskip("numba")
     simd = importlib.import_module("d2lblocks.kernels.simd")
-    return simd.compiled_product(simd.Host(*HOSTS[request.param]))
+    return {name: make(simd.Host(*HOSTS[request.param])) for name, make in simd.WRITTEN.items()}
 
 
 def padded(rng, rows, columns):
@@ -63,8 +64,8 @@ def multiplied(function, rng, n, k, m, odd):
 
 @settings(max_examples=150, deadline=None)
 @given(n=st.integers(0, 30), k=st.integers(0, 40), m=st.integers(0, 150), odd=st.booleans(), seed=st.integers(0, 2**32))
-def test_product(function, n, k, m, odd, seed):
-    found, right, bound = multiplied(function, onp.random.default_rng(seed), n, k, m, odd)
+def test_product(made, n, k, m, odd, seed):
+    found, right, bound = multiplied(made["product"], onp.random.default_rng(seed), n, k, m, odd)
     usual = onp.isfinite(right)
     onp.testing.assert_array_equal(found[~usual], right[~usual])
     assert (abs(found[usual] - right[usual]) <= bound[usual]).all()
@@ -74,3 +75,15 @@ def test_array_of_an_address():
     a = onp.arange(12, dtype="float32").reshape(3, 4)
     onp.testing.assert_array_equal(array(address(a[:, 1:]), 3, 2, 4), a[:, 1:3])
     onp.testing.assert_array_equal(array(address(a), 4, 3, 1, 4), a.T)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(0, 40), columns=st.integers(0, 40), seed=st.integers(0, 2**32))
+def test_transpose(made, rows, columns, seed):
+    rng = onp.random.default_rng(seed)
+    a, t = padded(rng, rows, columns), padded(rng, columns + 2, rows)
+    t[...] = CANARY
+    made["transpose"](rows, columns, address(a), a.shape[1], address(t) + t.strides[0], t.shape[1])
+    onp.testing.assert_array_equal(t[1:-1, :rows], a[:, :columns].T)
+    t[1:-1, :rows] = CANARY
+    assert (t == CANARY).all()

@@ -63,7 +63,7 @@ def backward(
 
 def _plain(a: onp.ndarray) -> bool:
     """Return whether the kernels are for this array: float32 in the order they read."""
-    return a.dtype is FLOAT and a.flags.carray
+    return a.dtype == FLOAT and a.flags.carray  # some float32 are equal but not the same object
 
 
 def _forward(x, w, b, relu, y):  # by BLAS

@@ -130,7 +130,7 @@ class Tile(Lanes):
     def write(self) -> None:
         k, x, self.x_row, x_col, w, w_row, y, y_row, b, b_row, relu, left = self.function.args
         build = self.build
-        self.masks = [None] * (self.vectors - 1) + [self.first(left) if self.masked else None]
+        self.masks: list[Any] = [None] * (self.vectors - 1) + [self.first(left) if self.masked else None]
         copies = max(1, CHAINS // (self.rows * self.vectors))
         places = [(r, v) for r in range(self.rows) for v in range(self.vectors)]
         sums = [{place: build.alloca(self.vector) for place in places} for _ in range(copies)]

@@ -132,6 +132,14 @@ def test_dense_by_loop_and_by_blas(n, k):
     onp.testing.assert_allclose(db, h.sum(0), rtol=1e-4, atol=1e-4)
 
 
+def test_every_float32_is_for_the_kernels():
+    a = onp.ones((2, 3), "float32").view(onp.dtype("float32").newbyteorder("="))
+    assert dense._plain(a)
+    assert not dense._plain(a.view(onp.dtype("float32").newbyteorder("S")))
+    assert not dense._plain(a.astype("float64"))
+    assert not dense._plain(a[:, :2])
+
+
 @pytest.mark.parametrize(("x", "w", "b"), [((2, 3), (4, 5), (5,)), ((2, 4), (4, 5), (1,)), ((2, 4), (4, 5), (0,))])
 def test_a_loop_never_reads_past_the_end(x, w, b):
     x, w, b = (onp.zeros(shape, "float32") for shape in (x, w, b))

@@ -40,12 +40,12 @@ KEPT: list[Any] = []
 class Host(NamedTuple):
     """What a processor offers: lanes of a vector, whether they can be masked, and tiles that fit into its registers.
 
-    Tiles are {rows: vectors}, rows from many to few and down to 1, vectors a power of two.
+    Tiles are {rows: vectors}, from many to few and down to 1.
     """
 
     lanes: int
     masked: bool
-    tiles: dict[int, int]
+    tiles: dict[int, tuple[int, ...]]
 
 
 def host() -> Host:
@@ -56,12 +56,12 @@ def host() -> Host:
     else:
         has = {name[1:] for name in (features or "").split(",") if name.startswith("+")}
     if "avx512f" in has:  # 32 registers
-        return Host(16, True, {12: 2, 8: 2, 4: 4, 2: 8, 1: 16})
+        return Host(16, True, {12: (2, 1), 8: (2, 1), 4: (4, 1), 2: (8, 1), 1: (16, 4, 1)})
     if {"avx2", "fma"} <= has:  # 16 registers
-        return Host(8, True, {6: 2, 4: 2, 2: 4, 1: 8})
+        return Host(8, True, {6: (2, 1), 4: (2, 1), 2: (4, 1), 1: (8, 1)})
     if platform.machine() in ("arm64", "aarch64"):  # 32 registers
-        return Host(4, False, {8: 2, 4: 4, 2: 4, 1: 8})
-    return Host(4, False, {4: 2, 2: 4, 1: 8})
+        return Host(4, False, {8: (2, 1), 4: (4, 1), 2: (4, 1), 1: (8, 1)})
+    return Host(4, False, {4: (2, 1), 2: (4, 1), 1: (8, 1)})
 
 
 class Lanes:
@@ -200,13 +200,12 @@ def product(module: ir.Module, has: Host) -> ir.Function:
             y_at = offset(build, y, (row, y_row), (column, 1))
             build.call(tile.function, [k, x_at, x_row, x_col, w_at, w_row, y_at, y_row, addend, b_row, relu, left])
 
-    for rows, vectors in has.tiles.items():
+    end = build.add(m, INT(has.lanes - 1)) if has.masked else m
+    for rows, widths in has.tiles.items():
         with counting(build, i, n, rows) as row:
             build.store(INT(0), j)
-            while vectors:
-                end = build.add(m, INT(has.lanes - 1)) if has.masked else m
+            for vectors in widths:
                 lay(Tile(module, rows, vectors, has.lanes, has.masked), row, vectors * has.lanes, end)
-                vectors //= 2
             if not has.masked:  # the columns left over one by one
                 lay(Tile(module, rows, 1, 1, False), row, 1, m)
     build.ret_void()
@@ -310,6 +309,11 @@ def inner(write: Callable[[ir.Module], ir.Function], arguments: int) -> Any:
     return code
 
 
+def numbers(count: int) -> Any:
+    """Return the signature of a function of so many integers: it is compiled once, whatever integers a kernel has."""
+    return types.none(*[types.int64] * count)
+
+
 def compiled_product(has: Host) -> Any:
     """Return `product.product` as Numba compiles it into a kernel."""
     lay = inner(lambda module: product(module, has), 13)
@@ -322,7 +326,7 @@ def compiled_product(has: Host) -> Any:
             b, b_row = y, y_row
         lay(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu)
 
-    return njit(blocked)
+    return njit(numbers(13))(blocked)
 
 
 def compiled_transpose(has: Host) -> Any:
@@ -336,7 +340,7 @@ def compiled_transpose(has: Host) -> Any:
                 corner, turned = a + SIZE * (i * a_row + j), t + SIZE * (j * t_row + i)
                 turn(min(lanes, rows - i), min(lanes, columns - j), corner, a_row, turned, t_row)
 
-    return njit(squares)
+    return njit(numbers(6))(squares)
 
 
 def compiled_address(has: Host) -> Any:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 
 from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels.dense import multiply_turned
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
 
 WIDTH = 12  # of a row
+PANEL = 16  # rows of w that are turned at a time
 DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT, ACT_BACK = range(7)
 RELU, SIGMOID, TANH = range(1, 4)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
@@ -51,8 +53,8 @@ def act_back(kind, n, at, result, to):
 
 
 @Inner
-def dense_back(n, k, m, x, w, h, dx, dw, db, turned):
-    """dw = xᵀ h, db = the sum of the rows of h, dx = h wᵀ by way of wᵀ at `turned`; what nobody wants is at 0."""
+def dense_back(n, k, m, x, w, h, dx, dw, db, panel):
+    """dw = xᵀ h, db = the sum of the rows of h, dx = h wᵀ; what nobody wants is at 0."""
     if dw:
         product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0)
     if db:
@@ -63,11 +65,7 @@ def dense_back(n, k, m, x, w, h, dx, dw, db, turned):
             for j in range(m):
                 total[j] += g[i * m + j]
     if dx:
-        before, after = floats(w, k * m), floats(turned, k * m)
-        for p in range(k):
-            for j in range(m):
-                after[j * k + p] = before[p * m + j]
-        product(n, m, k, h, m, 1, turned, k, dx, k, 0, 0, 0)
+        multiply_turned(n, k, m, h, w, dx, panel, m * min(k, PANEL))
 
 
 @Inner
@@ -123,7 +121,7 @@ def walk(rows, slots, status):  # noqa: C901
         e, f, g = slots[row[9]], slots[row[10]], slots[row[11]]
         if code == DENSE:  # x, w, bias, y
             product(n, k, m, a, k, 1, b, m, d, m, c, 0, kind)
-        elif code == DENSE_BACK:  # dy, y, x, w, dx, dw, db, and room for h and wᵀ
+        elif code == DENSE_BACK:  # dy, y, x, w, dx, dw, db, and room for h and for rows of wᵀ
             h = a
             room = slots[len(slots) - 1]
             if kind:

@@ -52,7 +52,7 @@ def _dense_back(table: Any, step: Any) -> bool:
     m, k = table.values[weight].shape
     n = table.values[x].size // k
     act, (y,) = step.settings["act"], step.outs
-    table.need(n * m + k * m)
+    table.need(n * m + m * min(k, kernel.PANEL))
     return table.row(
         kernel.DENSE_BACK, n, k, m, kernel.ACTS.get(act, 0), table.grad(y), table.at(y), table.at(x), table.at(weight),
         table.into(x), table.into(weight), table.into(rest[0] if rest else None),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.kernels import program as kernel
+from d2lblocks.kernels import tiles
 from d2lblocks.tape import Node, changes
 
 SMALL = 4096  # so many numbers are copied sooner than NumPy tells where they lie
@@ -28,6 +29,7 @@ class Plan:
         self.extras: list[onp.ndarray] = []  # buffers of numbers that are no value
         for k in program.inputs:
             self.raw[k] = onp.empty(program.values[k].shape, program.values[k].dtype)
+        self.dead: dict[int, list] = {}  # buffers that can be used again, by their bytes
         self.called: set[int] = set()  # values made by Python: they lie elsewhere each time
         self.ahead = self._ahead()
         self.fixed = {k for step in program.steps for k in step.outs} - self.called
@@ -42,6 +44,7 @@ class Plan:
         }
         self.ins = [(k, self.raw[k] if k in self.copied else None) for k in program.inputs]
         self.outs = [(k, self.array(k) if self.home[k] in self.fixed else None) for k in program.outputs]
+        self.big = [k for k in program.outputs if k in self.fixed and self.home[k] == k and k not in self.copied]
         self.given = [self.gradient(k) for k in program.outputs] if program.recording else []
         self.found: list = []  # gradients of inputs and leaves
         self.bound = -1  # at this count of changes they were found to be the leaves' own buffers
@@ -49,11 +52,27 @@ class Plan:
     # ------------------------------------------------------------------------------------------ building
 
     def _ahead(self) -> list[Callable]:
-        table = Table(self)
-        for i, step in enumerate(self.program.steps):
+        table, program = Table(self), self.program
+        last = {a: i for i, step in enumerate(program.steps) for a in step.args if type(a) is int}
+        for i, step in enumerate(program.steps):
             if step.op.row is None or not step.op.row(table, step):
                 table.call(self._called(i, step))
+            if not program.recording:
+                self._end(step, {a for a in step.args if type(a) is int and last[a] == i})
+        if not program.recording:
+            table.keep_in_tiles()
         return table.calls
+
+    def _end(self, step: Any, done: set[int]) -> None:
+        """Let later values lie where values lay that nobody needs any more."""
+        for k in done:
+            shared = self.home.count(self.home[k]) > 1
+            if (
+                not shared
+                and self.program.values[k].held is None
+                and k not in self.program.inputs + self.program.outputs
+            ):
+                self.dead.setdefault(self.raw[k].nbytes, []).append(self.raw[k])
 
     def _back(self) -> list[Callable]:
         table, program = Table(self), self.program
@@ -71,7 +90,8 @@ class Plan:
     def make(self, k: int) -> int:
         """Give value k a buffer of its own; returns its place."""
         value = self.program.values[k]
-        self.raw[k] = onp.empty(value.shape, value.dtype)
+        dead = self.dead.get(value.size * value.dtype.itemsize)
+        self.raw[k] = dead.pop().view(value.dtype).reshape(value.shape) if dead else onp.empty(value.shape, value.dtype)
         return k
 
     def array(self, k: int) -> Any:
@@ -161,11 +181,16 @@ class Plan:
                 self.take(k, a)
             else:
                 buffer[...] = a
+        for k in self.big:  # these are not copied: each call has its own
+            self.raw[k] = onp.empty_like(self.raw[k])
+            self.slots[k] = address(self.raw[k])
         for call in self.ahead:
             call()
         if self.status[0]:
             self.status[0] = 0
             raise ValueError("a label is no class")
+        if self.big:
+            return [self.raw[k] if k in self.big else self.array(k).copy() for k in self.program.outputs]
         return [self.array(k).copy() if z is None else z.copy() for k, z in self.outs]
 
     def backward(self, gs: list, grads: dict | None) -> list:
@@ -199,6 +224,10 @@ class Table:
         self.plan, self.values = plan, plan.program.values
         self.calls: list[Callable] = []
         self.rows: list[list[int]] = []  # the stretch at the end
+        self.stretches: list[list] = []
+        self.chain: list[int] | None = None  # the head of the chain at the end
+        self.chained: dict[int, list] = {}  # which chain a place is written by
+        self.still: set[int] = set()  # places of tiles: they do not go on with the numbers
         self.begun: set[int] = set()  # places whose gradient has got a part already
         self._sums: list[tuple] = []
 
@@ -246,13 +275,65 @@ class Table:
         """Append a row: code, four numbers, places."""
         if not self.rows:
             self.calls.append(_stretch(self.plan, self.rows))
+            self.stretches.append(self.rows)
         self.rows.append([*numbers, *[self.plan.none] * (kernel.WIDTH - len(numbers))])
+        self.chain = None
         return True
+
+    def link(self, kind: int, n: int, a: int, b: int, to: int) -> bool:
+        """Append a row that acts number by number to a chain of such rows, see kernels/tiles.py."""
+        chain = self.chain
+        if chain is None or chain[1] != n:
+            self.row(kernel.CHAIN, n, 0)
+            chain = self.rows[-1]
+        flags = sum(bit for bit, place in ((1, a), (2, b), (4, to)) if place not in self.still)
+        self.row(kernel.LINK, kind, flags, 0, 0, a, b, to)
+        chain[2] += 1
+        self.chain, self.chained[to] = chain, chain
+        return True
+
+    def tile(self) -> int:
+        """Return the place of one tile, for what a chain needs for itself."""
+        place = self.plan.extra(tiles.TILE)
+        self.still.add(place)
+        return place
+
+    def number(self, x: float) -> int:
+        """Return the place of a tile full of one number."""
+        place = self.tile()
+        self.plan.extras[-1][...] = x
+        return place
+
+    def keep_in_tiles(self) -> None:
+        """Let what only the links of one chain need lie in a tile, never in memory."""
+        plan = self.plan
+        users: dict[int, list] = {}
+        for step in plan.program.steps:
+            for a in step.args:
+                if type(a) is int:
+                    users.setdefault(a, []).append(self.chained.get(step.outs[0]))
+        for k, chain in self.chained.items():
+            inner = k in users and all(user is chain for user in users[k]) and plan.home.count(k) == 1
+            if inner and k not in plan.program.outputs:
+                place = self.tile()
+                plan.raw[k] = plan.extras[-1]
+                for row in self.links(chain):
+                    for bit, column in ((1, 5), (2, 6), (4, 7)):
+                        if row[column] == k:
+                            row[column], row[2] = place, row[2] & ~bit
+
+    def links(self, chain: list) -> list[list[int]]:
+        """Return the rows of a chain."""
+        for rows in self.stretches:
+            for r, row in enumerate(rows):
+                if row is chain:
+                    return rows[r + 1 : r + 1 + row[2]]
+        return []
 
     def call(self, function: Callable) -> None:
         """Append a call of Python."""
         self.calls.append(function)
-        self.rows = []
+        self.rows, self.chain = [], None
 
     def need(self, size: int) -> None:
         """Ask for room that one row needs for itself."""

@@ -10,30 +10,16 @@ import math
 
 from d2lblocks.kernels._jit import kernel
 from d2lblocks.kernels.dense import multiply_turned
+from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
+from d2lblocks.kernels.tiles import chain
 
 WIDTH = 12  # of a row
 PANEL = 16  # rows of w that are turned at a time
-DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT, ACT_BACK = range(7)
+DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT_BACK, CHAIN, LINK = range(8)
 RELU, SIGMOID, TANH = range(1, 4)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 LABELS = ("float32", "int32", "int64")
-
-
-@Inner
-def act(kind, n, at, to):
-    """to = act(at), n numbers."""
-    x, z = floats(at, n), floats(to, n)
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    if kind == RELU:
-        for i in range(n):
-            z[i] = zero if x[i] < zero else x[i]  # NaN is not below 0 and stays
-    elif kind == SIGMOID:
-        for i in range(n):
-            z[i] = one / (one + math.exp(-x[i]))
-    else:
-        for i in range(n):
-            z[i] = math.tanh(x[i])
 
 
 @Inner
@@ -93,7 +79,7 @@ def loss(n, k, kind, scores, labels, out, remembered):
                 top = s[j]
         total = s.dtype.type(0)
         for j in range(row, row + k):
-            p[j] = math.exp(s[j] - top)
+            p[j] = exp(s[j] - top)
             total += p[j]
         l[i] = math.log(total) - (s[row + right] - top)
         for j in range(row, row + k):
@@ -134,11 +120,11 @@ def walk(rows, slots, status):  # noqa: C901
                 return
         elif code == LOSS_BACK:  # dloss, labels, softmax, dscores
             loss_back(n, k, kind, a, b, c, d)
-        elif code == ACT:  # x, z
-            act(kind, n, a, b)
+        elif code == CHAIN:  # of so many numbers, and so many links, which are rows (LINK, kind, flags, 0, 0, a, b, to)
+            chain(rows, r + 1, r + 1 + k, slots, n)
         elif code == ACT_BACK:  # dz, z, dx
             act_back(kind, n, a, b, c)
-        else:  # ADD: a sum, a part of it
+        elif code == ADD:  # a sum, a part of it
             x, y = floats(a, n), floats(b, n)
             for i in range(n):
                 x[i] += y[i]

@@ -10,12 +10,16 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.kernels import program as kernel
+from d2lblocks.kernels import tiles
 from d2lblocks.kernels.dense import LONG, MANY
-from d2lblocks.np.elementwise import tanh
+from d2lblocks.np import elementwise as E
 from d2lblocks.np.moves import reshape
 from d2lblocks.npx.activation import relu, sigmoid
 from d2lblocks.npx.linear import dense
 from d2lblocks.npx.loss import cross_entropy_of
+from d2lblocks.npx.special import erf
+
+ACTS = {"relu": tiles.RELU, "sigmoid": tiles.SIGMOID, "tanh": tiles.TANH}
 
 
 def _real(table: Any, *values: int) -> bool:
@@ -43,7 +47,7 @@ def _dense(table: Any, step: Any) -> bool:
     y = table.out(step)
     table.row(kernel.DENSE, n, k, m, act == "relu", table.at(x), table.at(weight), table.at(bias), y)
     if act not in (None, "relu"):
-        table.row(kernel.ACT, n * m, 0, 0, kernel.ACTS[act], y, y)
+        table.link(ACTS[act], n * m, y, y, y)
     return True
 
 
@@ -86,20 +90,51 @@ def _loss_back(table: Any, step: Any) -> bool:
 cross_entropy_of.row, cross_entropy_of.row_back = _loss, _loss_back
 
 
-def _activation(kind: int) -> tuple:
-    def ahead(table: Any, step: Any) -> bool:
-        (x,) = step.args
-        return _real(table, x) and table.row(kernel.ACT, table.values[x].size, 0, 0, kind, table.at(x), table.out(step))
+def _link(kind: int) -> Any:
+    """Return the rule of an operation on numbers one by one, in arrays of one shape."""
 
-    def back(table: Any, step: Any) -> bool:
+    def rule(table: Any, step: Any) -> bool:
+        arrays = [a for a in step.args if type(a) is int]
+        out = step.outs[0]
+        if not _real(table, out, *arrays) or any(table.values[a].shape != table.values[out].shape for a in arrays):
+            return False
+        places = [table.at(a) if type(a) is int else table.number(a.value) for a in step.args]
+        return table.link(kind, table.values[out].size, places[0], places[-1], table.out(step))
+
+    return rule
+
+
+def _power(table: Any, step: Any) -> bool:
+    """x², x³ and √x, which are by far the most frequent powers."""
+    x, p = step.args
+    out = step.outs[0]
+    if type(x) is not int or type(p) is int or p.value not in (2, 3, 0.5) or not _real(table, x, out):
+        return False
+    n, at = table.values[x].size, table.at(x)
+    if p.value == 0.5:
+        return table.link(tiles.ROOT, n, at, at, table.out(step))
+    squared = table.out(step) if p.value == 2 else table.tile()
+    table.link(tiles.PRODUCT, n, at, at, squared)
+    return p.value == 2 or table.link(tiles.PRODUCT, n, squared, at, table.out(step))
+
+
+def _activation_back(kind: int) -> Any:
+    def rule(table: Any, step: Any) -> bool:
         (x,), (y,) = step.args, step.outs
         return table.row(kernel.ACT_BACK, table.values[x].size, 0, 0, kind, table.grad(y), table.at(y), table.into(x))
 
-    return ahead, back
+    return rule
 
 
-for _op, _kind in ((relu, kernel.RELU), (sigmoid, kernel.SIGMOID), (tanh, kernel.TANH)):
-    _op.row, _op.row_back = _activation(_kind)
+for _op, _kind in {
+    E.add: tiles.SUM, E.subtract: tiles.DIFFERENCE, E.multiply: tiles.PRODUCT, E.divide: tiles.QUOTIENT,
+    E.maximum: tiles.LARGER, E.minimum: tiles.SMALLER, E.negative: tiles.NEGATIVE, E.exp: tiles.EXP, E.tanh: tiles.TANH,
+    E.sqrt: tiles.ROOT, E.absolute: tiles.ABSOLUTE, sigmoid: tiles.SIGMOID, relu: tiles.RELU, erf: tiles.ERF,
+}.items():  # fmt: skip
+    _op.row = _link(_kind)
+E.power.row = _power
+for _op, _name in ((relu, "relu"), (sigmoid, "sigmoid"), (E.tanh, "tanh")):
+    _op.row_back = _activation_back(kernel.ACTS[_name])
 
 reshape.row = lambda table, step: table.same(step)
 reshape.row_back = lambda table, step: True  # the gradient lies where that of the argument lies

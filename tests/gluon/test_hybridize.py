@@ -15,7 +15,7 @@ from d2lblocks.gluon.tracing import AS_WRITTEN, DataDependent
 from d2lblocks.kernels import program as kernel
 
 pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
-CLOSE = 1e-6  # of the largest number
+CLOSE = 1e-6  # of the largest number; each step of training may add as much
 
 
 def mlp(*sizes, act="relu", container=nn.HybridSequential, **options):
@@ -50,9 +50,9 @@ def trained(net, X, y=None, steps=3):
     return losses, [p.grad().asnumpy() for p in net.collect_params().values() if p.grad_req != "null"]
 
 
-def same(a, b):
+def same(a, b, steps=1):
     for x, y in zip(a, b, strict=True):
-        onp.testing.assert_allclose(x, y, rtol=0, atol=CLOSE * max(1, abs(x).max(initial=0)))
+        onp.testing.assert_allclose(x, y, rtol=0, atol=steps * CLOSE * max(1, abs(x).max(initial=0)))
 
 
 def programs(net):
@@ -71,7 +71,7 @@ def test_random_nets(sizes, n, bias, seed, act):
     X, y = np.random.normal(size=(n, sizes[0])), np.random.randint(0, sizes[-1], (n,))
     same([net(X).asnumpy()], [hybrid(X).asnumpy()])
     for a, b in zip(trained(net, X, y), trained(hybrid, X, y), strict=True):
-        same(a, b)
+        same(a, b, steps=5)
     programs(hybrid)
 
 
@@ -275,7 +275,7 @@ def test_training_goes_on_through_changes():
         change(net)
         change(hybrid)
         for a, b in zip(trained(net, X, y), trained(hybrid, X, y), strict=True):
-            same(a, b)
+            same(a, b, steps=30)
 
 
 def test_other_shapes_and_dtypes():
@@ -300,7 +300,7 @@ def test_big_inputs_are_read_where_they_lie():
     for part in (X, X[::2], np.random.normal(size=(100, 200)).T):
         same([net(part).asnumpy()], [hybrid(part).asnumpy()])
     for a, b in zip(trained(net, X), trained(hybrid, X), strict=True):
-        same(a, b)
+        same(a, b, steps=5)
 
 
 def test_labels_are_checked_in_every_call():

@@ -7,6 +7,7 @@ import math
 import numpy as onp
 
 from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels.elementwise import exp
 
 FEW = 16384  # so many scores make NumPy's exponential, several at a time, faster than a loop
 
@@ -50,7 +51,8 @@ def forward_loop(scores, labels, loss, p):
                 top = scores[i, j]
         total = scores.dtype.type(0)
         for j in range(k):
-            p[i, j] = math.exp(scores[i, j] - top)
+            p[i, j] = exp(scores[i, j] - top)
+        for j in range(k):
             total += p[i, j]
         loss[i] = math.log(total) - (scores[i, labels[i]] - top)
         for j in range(k):

@@ -88,7 +88,7 @@ class Lanes:
 
     def load(self, at: Any, mask: Any) -> Any:
         """Read a vector, 0 in masked lanes."""
-        pointer = self.build.inttoptr(at, self.vector.as_pointer())
+        pointer: Any = self.build.inttoptr(at, self.vector.as_pointer())
         if mask is None:
             return self.build.load(pointer, align=SIZE)
         kinds = [pointer.type, POSITION, mask.type, self.vector]
@@ -97,7 +97,7 @@ class Lanes:
 
     def save(self, value: Any, at: Any, mask: Any) -> None:
         """Write a vector, but for masked lanes."""
-        pointer = self.build.inttoptr(at, self.vector.as_pointer())
+        pointer: Any = self.build.inttoptr(at, self.vector.as_pointer())
         if mask is None:
             self.build.store(value, pointer, align=SIZE)
             return
@@ -372,6 +372,6 @@ def kind(name: str, plain: Any) -> Any:
     elif name.startswith("numbers of "):
         made = compiled_numbers(from_dtype(onp.dtype(name.split()[-1])))
     else:
-        made = njit(error_model="numpy", fastmath={"contract"})(plain)
+        made = njit(error_model="numpy", fastmath={"contract"}, forceinline=True)(plain)
     KEPT.append(made)  # a type does not keep its function
     return typeof(made)

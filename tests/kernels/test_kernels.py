@@ -117,19 +117,38 @@ def test_kernels_are_compiled_where_they_can_be():
     assert (update.sgd.run is update.sgd.equal) == (not enabled())
 
 
-@pytest.mark.parametrize("n", [1, 2, 64])
-@pytest.mark.parametrize("k", [1, 20, 1100])
-def test_dense_by_loop_and_by_blas(n, k):
+@pytest.mark.parametrize(("n", "k", "m"), [(1, 20, 40), (64, 1100, 40), (1, 600, 40), (9, 800, 700), (200, 600, 300)])
+@pytest.mark.parametrize("relu", [False, True])
+def test_dense_by_kernels_and_by_blas(n, k, m, relu):
     rng = onp.random.default_rng(0)
-    x, w, b = drawn(rng, n, k), drawn(rng, k, 40), drawn(rng, 40)
-    right = onp.maximum(x.astype("float64") @ w + b, 0)
-    onp.testing.assert_allclose(dense.forward(x, w, b, True), right, rtol=1e-4, atol=1e-4)
-    dw, db, g = onp.empty_like(w), onp.empty_like(b), drawn(rng, n, 40)
-    dx = dense.backward(g, right.astype("float32"), x, w, True, dw, db, True)
-    h = onp.where(right > 0, g, 0).astype("float64")
-    onp.testing.assert_allclose(dx, h @ w.T, rtol=1e-4, atol=1e-4)
-    onp.testing.assert_allclose(dw, x.T @ h, rtol=1e-4, atol=1e-4)
-    onp.testing.assert_allclose(db, h.sum(0), rtol=1e-4, atol=1e-4)
+    x, w, b, g = drawn(rng, n, k), drawn(rng, k, m), drawn(rng, m), drawn(rng, n, m)
+    y = x.astype("float64") @ w + b
+    y = onp.maximum(y, 0) if relu else y
+    found = dense.forward(x, w, b, relu)
+    onp.testing.assert_allclose(found, y, rtol=1e-4, atol=1e-3)
+    dw, db = onp.empty_like(w), onp.empty_like(b)
+    dx = dense.backward(g, found, x, w, relu, dw, db, True)
+    h = onp.where(found > 0, g, 0).astype("float64") if relu else g.astype("float64")
+    for gradient, right in ((dx, h @ w.T), (dw, x.T @ h), (db, h.sum(0))):
+        onp.testing.assert_allclose(gradient, right, rtol=1e-4, atol=1e-3)
+    assert dense.backward(g, found, x, w, relu, None, db, False) is None
+
+
+@pytest.mark.parametrize(("n", "k", "m"), [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 0, 0)])
+def test_dense_of_nothing(n, k, m):
+    x, w, b, g = (onp.ones(shape, "float32") for shape in ((n, k), (k, m), (m,), (n, m)))
+    onp.testing.assert_array_equal(dense.forward(x, w, b, True), x @ w + b)
+    dw, db = onp.full((k, m), 9, "float32"), onp.full(m, 9, "float32")
+    dx = dense.backward(g, g, x, w, True, dw, db, True)
+    for found, right in ((dx, g @ w.T), (dw, x.T @ g), (db, g.sum(0))):
+        onp.testing.assert_array_equal(found, right)
+
+
+def test_gradients_that_do_not_fit():
+    x, w, y = onp.zeros((2, 3), "float32"), onp.zeros((3, 4), "float32"), onp.zeros((2, 4), "float32")
+    for g, dw in ((y[:1], w), (y, w[:2])):
+        with pytest.raises(ValueError, match="do not fit"):
+            dense.backward(g, y, x, w, False, dw, None, True)
 
 
 def test_every_float32_is_for_the_kernels():

@@ -11,7 +11,7 @@ from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MXNetError, kind_of, listed
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.watch import tell, tell_once
-from d2lblocks.np.ndarray import ndarray, wrap
+from d2lblocks.np.ndarray import ndarray
 from d2lblocks.optimizer import Updater, create
 
 
@@ -77,7 +77,7 @@ class Trainer:
         """Do what `step` does, after a call of `allreduce_grads`."""
         self._move(self._live(batch_size, ignore_stale_grad), batch_size, lambda copies: _total(copies[:1]))
 
-    def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[ndarray]]:
+    def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[Any]]:
         """Return the copies of every parameter that learns, by its number. All are looked at before any is moved."""
         if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Real):
             raise ArrayTypeError(
@@ -85,30 +85,44 @@ class Trainer:
             )
         if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
-        learning = {i: p for i, p in enumerate(self._params) if p.grad_req != "null"}
+        live = {i: p._copies for i, p in enumerate(self._params) if p._grad_req != "null"}
+        if not all(live.values()):
+            self._refuse_waiting(live)
+        if not ignore_stale_grad:
+            stale = [(i, x) for i, copies in live.items() for x in copies if not x._node.fresh]
+            if stale:
+                told = [(self._params[i].name, x.ctx) for i, x in stale]
+                raise StaleGradient(_told(told, sum(map(len, live.values()))))
+        return live
+
+    def _refuse_waiting(self, live: dict[int, list[Any]]) -> None:
+        """Raise for the first parameter that has no array yet, and say whether forward passed it by."""
         try:
-            live = {i: p.list_data() for i, p in learning.items()}
+            for i in live:
+                self._params[i].list_data()
         except DeferredInitializationError as problem:
-            if not any(_fresh(x) for p in learning.values() if p.state == "ready" for x in p.list_data()):
+            if not any(_fresh(x) for copies in live.values() for x in copies):
                 raise
             raise DeferredInitializationError(
                 f"{problem} backward() gave gradients to others, so forward never reached the block of this one: call it "
                 "there, or leave it out of the net."
             ) from None
-        if not ignore_stale_grad:
-            stale = [(learning[i].name, x.ctx) for i, copies in live.items() for x in copies if not _fresh(x)]
-            if stale:
-                raise StaleGradient(_told(stale, sum(map(len, live.values()))))
-        return live
 
-    def _move(self, live: dict[int, list[ndarray]], batch_size: int, gradient: Callable) -> None:
+    def _move(self, live: dict[int, list[Any]], batch_size: int, gradient: Callable) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
         for i, copies in live.items():
+            if len(copies) == 1:  # nearly always
+                data = copies[0]
+                leaf: Any = data._node
+                if leaf.fresh:
+                    self._updater.move(i, leaf.grad, data)
+                    leaf.fresh = False
+                continue
             data, grad = copies[0], gradient(copies)
             if grad is not None:
-                self._updater(i, wrap(grad), data)
+                self._updater.move(i, grad, data)
             for x in copies:
-                leaf: Any = x._node
+                leaf = x._node
                 leaf.fresh = False
             for x in copies[1:]:
                 x[...] = data

@@ -89,7 +89,8 @@ class Optimizer(Named):
     def _update_count(self, index: Any) -> None:
         """Count one more update of a weight."""
         t = self._index_update_count[index] = self._index_update_count.get(index, self.begin_num_update) + 1
-        self.num_update = max(self.num_update, t)
+        if t > self.num_update:
+            self.num_update = t
 
     # ---------------------------------------------------------------------------------------- updates
 
@@ -103,9 +104,13 @@ class Optimizer(Named):
 
     def update(self, index: Any, weight: ndarray, grad: ndarray, state: Any) -> None:
         """Move `weight` in place by one step."""
+        self.update_raw(index, weight, grad._data, state)
+
+    def update_raw(self, index: Any, weight: ndarray, grad: onp.ndarray, state: Any) -> None:
+        """Do the same with a raw gradient."""
         self._update_count(index)
         lr, wd = self._get_lr(index), self._get_wd(index)
-        self.move(weight._data, grad._data, state, lr, wd, self._index_update_count[index])
+        self.move(weight._data, grad, state, lr, wd, self._index_update_count[index])
         weight._written()
 
     def create_state_multi_precision(self, index: Any, weight: ndarray) -> Any:

@@ -20,12 +20,20 @@ class Updater:
             raise ArrayTypeError(f"Updater takes an Optimizer such as optimizer.SGD(), got {type(optimizer).__name__}.")
         self.optimizer = optimizer
         self.states: dict[Any, Any] = {}
+        self.own = type(optimizer).update is not Optimizer.update  # a rule on arrays, not on raw ones
 
     def __call__(self, index: Any, grad: ndarray, weight: ndarray) -> None:
         """Move `weight`, number `index`, by one step."""
         if index not in self.states:
             self.states[index] = self.optimizer.create_state(index, weight)
         self.optimizer.update(index, weight, grad, self.states[index])
+
+    def move(self, index: Any, grad: onp.ndarray, weight: ndarray) -> None:
+        """Do the same with a raw gradient: the way of `Trainer.step`."""
+        if self.own or index not in self.states:
+            self(index, wrap(grad), weight)
+        else:
+            self.optimizer.update_raw(index, weight, grad, self.states[index])
 
     def arrays(self) -> dict[str, ndarray]:
         """Return all that is remembered, by name: 3.0 and 3.1 the parts of state 3, 3.t how often weight 3 was moved."""

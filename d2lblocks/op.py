@@ -211,6 +211,8 @@ class Op(Rich):
         `tape.buffers`.
         """
         args, z = node.args, node.outs
+        if lift is None and self.joint is not None and (type(z) is not tuple or self.memory):  # most often
+            return self.joint(g, z, buffers(node.parents, grads), *args, **node.settings)
         if lift is not None:
             args = [_lifted(a, p, lift) for a, p in zip(args, node.parents, strict=True)]
             z = self._lifted_result(node, lift)

@@ -104,14 +104,12 @@ class Node:
         self.watched = watched  # the cells of everything that a rule may read again
         self.age = next(_clock)
 
-    def check_unchanged(self) -> None:
+    def refuse_changed(self) -> None:
         """Refuse numbers that were overwritten after the recording: the gradient would be silently wrong."""
-        for cell in self.watched:
-            if cell[0] > self.age:
-                raise NotRecordedError(
-                    f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
-                    "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
-                )
+        raise NotRecordedError(
+            f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
+            "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
+        )
 
     def pull(self, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
@@ -126,7 +124,7 @@ class Node:
 
 
 def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bool = True, keep: Iterable = (),
-         pull: Callable = Node.pull, into_leaves: bool = False) -> Any:  # fmt: skip
+         pull: Callable | None = None, into_leaves: bool = False) -> Any:  # fmt: skip
     """Visit the nodes under `heads` youngest first and pull gradients through them.
 
     Args:
@@ -139,7 +137,8 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     Returns ({(node, output): gradient} of leaves and of the places in `keep`, the visited nodes).
     """
     order = reachable(heads)
-    grads: dict = {}
+    grads: dict = {}  # gradients of outputs and leaves that the walk has not come to yet
+    may_write = grads if into_leaves else None
     for y, g in zip(heads, seeds, strict=True):
         place = y._node, y._out
         grads[place] = grads[place] + g if place in grads else g
@@ -159,7 +158,10 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                 kept.update({(node, k): g[k] for k in range(node.count) if (node, k) in kept})
                 if not any(part is not None for part in g):
                     continue
-            pulled = pull(node, g, grads if into_leaves else None, lift)
+            if pull is None:
+                pulled = node.op.pullback(node, g, may_write, lift)
+            else:
+                pulled = pull(node, g, may_write, lift)
             for place, part in zip(node.parents, pulled, strict=True):
                 if place is not None and part is not None:  # not in place: a rule may have handed one array to two
                     grads[place] = grads[place] + part if place in grads else part
@@ -170,21 +172,24 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
 
 def reachable(heads: Sequence) -> list[Node]:
     """Return the nodes under `heads`, youngest first: each stands before everything it was computed from."""
-    seen = set()
+    seen: set[Node] = set()
     stack = [y._node for y in heads]
     while stack:
         node = stack.pop()
-        if type(node) is Leaf or node in seen:
+        if node in seen or type(node) is Leaf:
             continue
         if node.args is None:
             raise NotRecordedError(
                 "The graph of this array has already been walked by backward() and was freed. If you want to "
                 "differentiate the same graph twice, you need to pass retain_graph=True to backward."
             )
-        node.check_unchanged()  # here, so that an error leaves every gradient as it was
+        age = node.age
+        for cell in node.watched:
+            if cell[0] > age:
+                node.refuse_changed()  # here, so that an error leaves every gradient as it was
         seen.add(node)
         for place in node.parents:
-            if place is not None:
+            if place is not None and type(place[0]) is not Leaf:
                 stack.append(place[0])
     return sorted(seen, key=attrgetter("age"), reverse=True)
 
@@ -194,13 +199,12 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
 
     grads is what the walk has found so far: into a buffer that holds one part already, no other part may be written.
     """
-    if grads is None:
-        return [place and True for place in parents]
     found: list[Any] = []
     for place in parents:
-        leaf = place and place[0]
-        if type(leaf) is Leaf and leaf.private and leaf.req == "write" and place not in grads:
-            found.append(leaf.grad)
-        else:
-            found.append(place and True)
+        if place is None:
+            found.append(None)
+            continue
+        leaf = place[0]
+        own = type(leaf) is Leaf and grads is not None and leaf.private and leaf.req == "write" and place not in grads
+        found.append(leaf.grad if own else True)
     return found

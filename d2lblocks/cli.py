@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from d2lblocks import autograd, gluon, np
 from d2lblocks.doctor import doctor
 from d2lblocks.errors import ArgumentError, MXNetError
 from d2lblocks.formats.atomic import replacing
+from d2lblocks.kernels._jit import enabled, ready, reason
 
 
 def chapters_folder() -> Path:
@@ -170,29 +170,19 @@ class Bar:
         print(f"\r{self.name} {text:44}".rstrip() if self.live else text, flush=True)
 
 
-def train_briefly(rule: str, **options: float) -> None:
-    """Take one step with an optimizer; sizes are such that every kernel takes part."""
-    net = gluon.nn.HybridSequential()
-    net.add(gluon.nn.Dense(64, activation="relu"), gluon.nn.Dense(2))
-    net.initialize()
-    trainer = gluon.Trainer(net.collect_params(), rule, options)
-    for hybrid in (False, True):
-        net.hybridize(hybrid)
-        with autograd.record():
-            loss = gluon.loss.SoftmaxCrossEntropyLoss()(net(np.ones((4, 3))), np.zeros(4))
-        loss.backward()
-        trainer.step(4)
-
-
-def warm() -> int:
+def warm(kernels_only: bool) -> int:
     """Do in advance what would make the first use slow: kernels are compiled, byte code, and fonts."""
+    if kernels_only:
+        if hasattr(os, "nice"):
+            os.nice(19)
+        return int(not ready())
     imports = [
         subprocess.Popen([sys.executable, "-c", f"import {module}"])
         for module in ("matplotlib.pyplot", "jupyterlab.labapp", "ipykernel.kernelapp")
         if importlib.util.find_spec(module.partition(".")[0])
     ]
-    for rule, options in (("sgd", {}), ("sgd", {"momentum": 0.9}), ("adam", {})):
-        train_briefly(rule, **options)
+    if enabled() and not ready():
+        print(f"The kernels could not be compiled, NumPy stands in for them. {reason()}", file=sys.stderr)
     if importlib.util.find_spec("nbformat"):
         trust(chosen(None))
     print("warm" if not any([child.wait() for child in imports]) else "warm, but for imports that failed")
@@ -209,14 +199,18 @@ def main(arguments: list[str] | None = None) -> int:
             "chapter", nargs="?", type=int, help=f"its number; default: {default}"
         )
     commands.add_parser("doctor", help="print versions, what is wrong, and the cure")
-    commands.add_parser("warm", help="do in advance what would make the first use slow")
+    commands.add_parser("warm", help="do in advance what would make the first use slow").add_argument(
+        "--kernels", action="store_true", help="compile the kernels and no more, in the background"
+    )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "lab":
         parser.error(f"unknown arguments: {' '.join(rest)}")
     try:
         if options.command == "lab":
             return lab(options.chapter, rest)
-        return run(options.chapter) if options.command == "run" else {"doctor": doctor, "warm": warm}[options.command]()
+        if options.command == "warm":
+            return warm(options.kernels)
+        return run(options.chapter) if options.command == "run" else doctor()
     except (MXNetError, OSError) as problem:
         print(problem, file=sys.stderr)
         return 2

@@ -6,13 +6,12 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import d2lblocks
-from d2lblocks.kernels._jit import cache_folder, enabled
+from d2lblocks.kernels._jit import cache_file, enabled, reason
 
 PACKAGES = ("numpy", "numba", "threadpoolctl", "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "matplotlib",
             "nbclient")  # fmt: skip
@@ -73,26 +72,18 @@ def imports() -> Iterator[str]:
 
 def cache() -> Iterator[str]:
     """Print where compiled kernels are kept, and for which processor; yield why none are."""
-    folder = cache_folder() if enabled() else None
+    file = cache_file()
     print(
-        f"kernel cache  {folder} ({sum(1 for _ in Path(folder).glob('*.nbc'))} kernels)"
-        if folder
-        else "kernel cache  none"
+        f"kernel cache  {file}{'' if file and file.exists() else ' (not made yet)'}" if file else "kernel cache  none"
     )
     print(f"processor     {os.environ.get('NUMBA_CPU_NAME') or platform.processor() or platform.machine()}")
-    if folder is None and enabled():
+    if file is None and enabled():
         yield (
-            f"Neither {Path(d2lblocks.__file__).parent} nor your home folder can be written, so kernels are compiled in "
-            "every process. Set NUMBA_CACHE_DIR to a folder of yours."
+            f"Neither {Path(d2lblocks.__file__).parent} nor your home folder can be written, so NumPy stands in for "
+            "compiled kernels. Set D2LBLOCKS_CACHE_DIR to a folder of yours."
         )
-    elif folder and not writable(Path(folder)):
-        yield f"The kernel cache {folder} cannot be written. Set NUMBA_CACHE_DIR to a folder of yours."
-
-
-def writable(folder: Path) -> bool:
-    """Return whether files can be made in a folder, which need not be there yet."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    return there.is_dir() and os.access(there, os.W_OK) and shutil.disk_usage(there).free > 50e6
+    elif enabled() and reason():
+        yield f"The kernels could not be compiled, NumPy stands in for them. Run: d2lblocks warm\n{reason()}"
 
 
 def kernel() -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 import signal
 
+from d2lblocks.kernels import _jit
+
 
 def pytest_configure():
-    """Let Ctrl-C end the processes that tests start: where the tests run in the background, they inherit deafness to it."""
+    """Compile the kernels. Let Ctrl-C end the processes that tests start: in the background they inherit deafness to it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert _jit.ready() or not _jit.enabled(), _jit.reason()  # NumPy would stand in for the kernels, and all be well

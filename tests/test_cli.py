@@ -193,14 +193,19 @@ def test_doctor_sees_broken_packages(healthy, capsys, monkeypatch):
     assert "ipywidgets cannot be imported: undefined symbol: spam" in trouble
 
 
-@pytest.mark.parametrize("place", [None, "file/cache"])
-def test_doctor_sees_a_cache_that_keeps_nothing(healthy, capsys, monkeypatch, tmp_path, place):
+def test_doctor_sees_that_no_folder_can_be_written(healthy, capsys, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("D2LBLOCKS_CACHE_DIR", str(tmp_path / "file" / "cache"))
     monkeypatch.setattr(doctor, "enabled", lambda: True)
-    monkeypatch.setattr(doctor, "cache_folder", lambda: place and str(tmp_path / place))
     _, (trouble,), _ = told(capsys)
-    assert "cannot be written" in trouble or "can be written, so kernels are compiled in every process" in trouble
-    assert "Set NUMBA_CACHE_DIR" in trouble
+    assert "can be written, so NumPy stands in" in trouble and "Set D2LBLOCKS_CACHE_DIR" in trouble
+
+
+def test_doctor_sees_that_kernels_could_not_be_compiled(healthy, capsys, monkeypatch):
+    monkeypatch.setattr(doctor, "enabled", lambda: True)
+    monkeypatch.setattr(doctor, "reason", lambda: "TypingError: spam")
+    _, (trouble,), out = told(capsys)
+    assert "could not be compiled" in trouble and "d2lblocks warm" in trouble and "TypingError: spam" in out
 
 
 def test_doctor_sees_another_kernel(healthy, capsys, monkeypatch, tmp_path):
@@ -220,11 +225,11 @@ def test_doctor_sees_files_in_the_way(healthy, capsys, tmp_path):
 
 WARM = """
 from d2lblocks import cli
-from d2lblocks.kernels._jit import KERNELS
+from d2lblocks.kernels._jit import KERNELS, enabled
 real, slow = cli.importlib.util.find_spec, ("matplotlib", "jupyterlab", "ipykernel", "nbformat")
 cli.importlib.util.find_spec = lambda name: None if name in slow else real(name)  # the test of Binder imports them
 assert cli.main(["warm"]) == 0
-print([k.__name__ for k in KERNELS if k.run == k._first])
+print([k.name for k in KERNELS if k.ready() != enabled()])
 """
 
 

@@ -64,12 +64,6 @@ def test_sizes(path):
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[-2] != "tests"], ids=lambda p: p.name)
 def test_no_imports_inside_functions(path):
-    if path.name == "_jit.py":  # Numba, and nothing else: it is imported when the first kernel is needed
-        assert {"numba", "numba.core.caching"} == {
-            m for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.col_offset
-            for m in [n.module]
-        }  # fmt: skip
-        return
     for function in ast.walk(ast.parse(path.read_text())):
         if isinstance(function, ast.FunctionDef):
             assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function))

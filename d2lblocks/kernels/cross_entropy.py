@@ -6,7 +6,7 @@ import math
 
 import numpy as onp
 
-from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels._jit import Integers, Matrix, Vector, kernel
 from d2lblocks.kernels.elementwise import exp
 
 FEW = 16384  # so many scores make NumPy's exponential, several at a time, faster than a loop
@@ -41,7 +41,7 @@ def _forward(scores, labels, loss, p):
 
 
 @kernel(_forward)
-def forward_loop(scores, labels, loss, p):
+def forward_loop(scores: Matrix, labels: Integers, loss: Vector, p: Matrix):
     """loss = log(sum(exp(s))) - s[label], p = softmax(s); the largest score is taken off first, so nothing overflows."""
     n, k = scores.shape
     for i in range(n):
@@ -65,7 +65,7 @@ def _backward(g, labels, p, ds):
 
 
 @kernel(_backward)
-def backward_loop(g, labels, p, ds):
+def backward_loop(g: Vector, labels: Integers, p: Matrix, ds: Matrix):
     """ds = g (p - onehot(label)), row by row."""
     n, k = p.shape
     for i in range(n):

@@ -6,18 +6,12 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.kernels._jit import Kernel, kernel
+from d2lblocks.kernels._jit import Flat, Kernel, kernel
 
 
 def step(rule: Kernel, arrays: tuple, *numbers: float) -> None:
-    """Run a rule over arrays of one shape, laid out alike in a row; others, and other dtypes than float32, go by NumPy."""
-    w = arrays[0]
-    if w.dtype != onp.float32 or not (w.flags.c_contiguous or w.flags.f_contiguous) or not w.flags.writeable:
-        rule.equal(*arrays, *numbers)
-    elif any(a.strides != w.strides or a.dtype != w.dtype for a in arrays):
-        rule.equal(*arrays, *numbers)
-    else:
-        rule.run(*[a.ravel("K") for a in arrays], *numbers)
+    """Run a rule over arrays of one shape; those that are not float32, or not laid out alike in a row, go by NumPy."""
+    rule.run(*arrays, *numbers)
 
 
 def prepared(w: Any, g: Any, rescale: float, clip: float, wd: float) -> Any:
@@ -35,7 +29,7 @@ def _sgd(w, g, lr, rescale, clip, wd):
 
 
 @kernel(_sgd, exact=True)
-def sgd(w, g, lr, rescale, clip, wd):
+def sgd(w: Flat, g: Flat, lr: float, rescale: float, clip: float, wd: float):
     """w -= lr g: (n,), (n,)."""
     real = w.dtype.type
     lr, rescale, clip, wd = real(lr), real(rescale), real(clip), real(wd)
@@ -55,7 +49,7 @@ def _momentum(w, g, v, lr, momentum, rescale, clip, wd):
 
 
 @kernel(_momentum, exact=True)
-def momentum(w, g, v, lr, momentum, rescale, clip, wd):
+def momentum(w: Flat, g: Flat, v: Flat, lr: float, momentum: float, rescale: float, clip: float, wd: float):
     """v = momentum v - lr g, w += v: (n,) each."""
     real = w.dtype.type
     lr, momentum, rescale, clip, wd = real(lr), real(momentum), real(rescale), real(clip), real(wd)
@@ -80,7 +74,8 @@ def _adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
 
 
 @kernel(_adam, exact=True)
-def adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
+def adam(w: Flat, g: Flat, m: Flat, v: Flat, eta: float, beta1: float, beta2: float, epsilon: float, rescale: float,
+         clip: float, wd: float):  # fmt: skip
     """m, v: running means of g and g²; w -= eta m / (sqrt(v) + epsilon): (n,) each."""
     real = w.dtype.type
     new1, new2 = real(1 - beta1), real(1 - beta2)

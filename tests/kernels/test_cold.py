@@ -64,18 +64,116 @@ def test_without_numba(figure):
     assert printed(python(HIDDEN + TRAIN))[0] == figure
 
 
+READY = "from d2lblocks.kernels import _jit, _cache; assert _jit.ready()\n"
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory, figure):
+    """A folder with the kernels of two processes that began to compile at once, and what these printed."""
+    folder = tmp_path_factory.mktemp("cache")
+    both = [python(READY + TRAIN, D2LBLOCKS_CACHE_DIR=str(folder)) for _ in range(2)]
+    return folder, sorted(printed(p) for p in both)
+
+
 @needs_numba
-def test_two_processes_compile_into_one_empty_cache(figure, tmp_path):
-    both = [python(TRAIN, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
-    assert [printed(p) for p in both] == [[figure, "True"]] * 2
-    assert list(tmp_path.rglob("*.nbc"))
-    assert not list(tmp_path.rglob("tmp*"))
-    assert printed(python(TRAIN, NUMBA_CACHE_DIR=str(tmp_path))) == [figure, "True"]
+def test_two_processes_compile_into_one_empty_cache(figure, warm):
+    folder, both = warm
+    assert both == [[figure, "False"], [figure, "True"]]  # one waited for the other
+    (file,) = folder.glob("*.bin")
+    assert {p.name for p in folder.iterdir()} == {file.name, f"{file.name}.lock"}
+
+
+@needs_numba
+def test_a_warm_process_never_loads_numba(figure, warm):
+    code = TRAIN + "from d2lblocks.kernels import _jit; print(all(k.fast != k._first for k in _jit.KERNELS))"
+    assert printed(python(code, D2LBLOCKS_CACHE_DIR=str(warm[0]))) == [figure, "False", "True"]
+
+
+@needs_numba
+def test_a_first_session_is_not_held_up_and_takes_the_kernels_when_they_are_there(figure, tmp_path):
+    until = """
+import time
+from d2lblocks.kernels import _jit
+early, end = [k.name for k in _jit.KERNELS if k.ready()], time.monotonic() + 100
+while not _jit.KERNELS[0].ready() and time.monotonic() < end:
+    time.sleep(0.05)
+print(early, all(k.ready() for k in _jit.KERNELS), _jit.library.builder.wait())
+"""
+    out = printed(python(TRAIN + until, D2LBLOCKS_CACHE_DIR=str(tmp_path)))
+    assert out == [figure, "False", "[]", "True", "0"]
+
+
+@needs_numba
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b[:-1], lambda b: b[:99] + bytes(1) + b[100:], lambda b: b"", lambda b: b"x" + b]
+)
+def test_a_damaged_file_is_never_loaded(warm, tmp_path, spoil):
+    (file,) = warm[0].glob("*.bin")
+    for content, found in ((file.read_bytes(), "True"), (spoil(file.read_bytes()), "False")):
+        (tmp_path / file.name).write_bytes(content)
+        code = "from d2lblocks.kernels import _cache; print(_cache.find() is not None)"
+        assert printed(python(code, D2LBLOCKS_CACHE_DIR=str(tmp_path))) == [found]
+
+
+@needs_numba
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps its owners elsewhere")
+def test_a_file_that_strangers_can_write_is_never_loaded(warm, tmp_path):
+    (file,) = warm[0].glob("*.bin")
+    copy = tmp_path / file.name
+    copy.write_bytes(file.read_bytes())
+    copy.chmod(0o666)
+    code = "from d2lblocks.kernels import _cache; print(_cache.find())"
+    assert printed(python(code, D2LBLOCKS_CACHE_DIR=str(tmp_path))) == ["None"]
 
 
 @needs_numba
 def test_no_folder_for_the_cache(figure, tmp_path):
     nowhere = tmp_path / "file"
     nowhere.write_text("in the way")
-    code = "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n" + TRAIN
-    assert printed(python(code, NUMBA_CACHE_DIR=str(nowhere))) == [figure, "True"]
+    until = "from d2lblocks.kernels import _jit; print(_jit.library.builder, _jit.ready(), _jit.KERNELS[0].ready())"
+    out = printed(python(TRAIN + until, D2LBLOCKS_CACHE_DIR=str(nowhere)))
+    assert out == [figure, "False", "None", "True", "True"]
+
+
+@needs_numba
+def test_what_cannot_be_compiled_is_written_down(figure, tmp_path):
+    spoil = "from d2lblocks.kernels import _jit, _build; _build.built = lambda: b'spam'\n"
+    end = "print(_jit.ready(), 'JSONDecodeError' in _jit.reason(), _jit.KERNELS[0].ready())"
+    code = spoil + end
+    assert printed(python(code, D2LBLOCKS_CACHE_DIR=str(tmp_path))) == ["False", "True", "False"]
+    until = "from d2lblocks.kernels import _jit; print(_jit.library.builder)"
+    out = printed(python(TRAIN + until, D2LBLOCKS_CACHE_DIR=str(tmp_path)))
+    assert out == [figure, "False", "None"]  # nobody tries again
+    assert printed(python(READY + "print(_jit.reason() == '')", D2LBLOCKS_CACHE_DIR=str(tmp_path))) == ["True"]
+
+
+SAFE = """
+import os, signal, sys, threading
+import numpy as onp
+from d2lblocks.kernels import _jit, update
+w, g, results = onp.zeros(200_000, "float32"), onp.ones(200_000, "float32"), []
+before = sys.getrefcount(w)
+def work():
+    mine = w.copy()
+    results.append(all([update.sgd.fast(mine, g, -1.0, 1.0, 0.0, 0.0) for _ in range(200)]) and (mine == 200).all())
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(results == [True] * 4, sys.getrefcount(w) == before)
+if hasattr(os, "fork"):
+    if not (child := os.fork()):
+        results.clear(), work()
+        os._exit(not results[0])
+    print(os.waitpid(child, 0)[1])
+try:
+    threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    while True:
+        update.sgd.fast(w, g, -1.0, 1.0, 0.0, 0.0)
+except KeyboardInterrupt:
+    print(len(set(w)) == 1)
+"""
+
+
+@needs_numba
+def test_threads_and_forks_and_ctrl_c(warm):
+    out = printed(python(SAFE, D2LBLOCKS_CACHE_DIR=str(warm[0])))
+    assert out == ["True", "True", *(["0"] if hasattr(os, "fork") else []), "True"]

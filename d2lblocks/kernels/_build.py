@@ -200,10 +200,9 @@ class Builtin:
         """Run the loop; while it is long, other threads run as well."""
         build, values = self.build, [a.value for a in found]
         total = reduce(self.build.add, [a.size for a in found if a.size], INT(0))
-        with build.if_else(build.icmp_signed(">", total, INT(MANY)), likely=False) as (long, short):
-            for branch, release in ((long, True), (short, False)):
-                with branch:
-                    thread = self.call("PyEval_SaveThread", INT) if release else None
-                    TARGET.call_internal_no_propagate(build, loop.fndesc, loop.signature, values)
-                    if thread is not None:
-                        self.call("PyEval_RestoreThread", ir.VoidType(), thread)
+        long, thread = build.icmp_signed(">", total, INT(MANY)), cgutils.alloca_once(build, INT)
+        with build.if_then(long, likely=False):
+            build.store(self.call("PyEval_SaveThread", INT), thread)
+        TARGET.call_internal_no_propagate(build, loop.fndesc, loop.signature, values)
+        with build.if_then(long, likely=False):
+            self.call("PyEval_RestoreThread", ir.VoidType(), build.load(thread))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels._jit import Matrix, Vector, kernel
 from d2lblocks.kernels.product import Inner, address, product, transpose
 
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
@@ -88,7 +88,7 @@ def _forward(x, w, b, relu, y):  # by BLAS
 
 
 @kernel(_forward)
-def forward_loop(x, w, b, relu, y):
+def forward_loop(x: Matrix, w: Matrix, b: Vector, relu: bool, y: Matrix):
     """y = x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (m,) or (0,) -> (n, m)."""
     n, k = x.shape
     m = w.shape[1]
@@ -103,7 +103,7 @@ def _finish(y, b, relu):
 
 
 @kernel(_finish)
-def finish(y, b, relu):
+def finish(y: Matrix, b: Vector, relu: bool):
     """y = y + b, with 0 for negative numbers if `relu`, in place: (n, m), (m,) or (0,)."""
     n, m = y.shape
     zero = y.dtype.type(0)
@@ -127,7 +127,8 @@ def _backward(g, y, x, w, relu, dw, db, dx, h, panel):  # by BLAS
 
 
 @kernel(_backward)
-def backward_loop(g, y, x, w, relu, dw, db, dx, h, panel):
+def backward_loop(g: Matrix, y: Matrix, x: Matrix, w: Matrix, relu: bool, dw: Matrix, db: Vector, dx: Matrix, h: Matrix,
+                  panel: Vector):  # fmt: skip
     """dw = xᵀ h, db = sum of the rows of h, dx = h wᵀ, where h = g, if `relu` only where y > 0; all but empty ones.
 
     Shapes:

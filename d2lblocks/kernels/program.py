@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from d2lblocks.kernels._jit import kernel
+from d2lblocks.kernels._jit import Integers, Table, kernel
 from d2lblocks.kernels.dense import multiply_turned
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
@@ -98,7 +98,7 @@ def loss_back(n, k, kind, at, labels, remembered, to):
 
 
 @kernel()
-def walk(rows, slots, status):  # noqa: C901
+def walk(rows: Table, slots: Integers, status: Integers):  # noqa: C901
     """Do the work of every row in order; status[0] becomes 1 where a label is no class."""
     for r in range(len(rows)):
         row = rows[r]

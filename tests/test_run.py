@@ -56,6 +56,7 @@ def steps(run, monkeypatch):
 
     monkeypatch.setattr(run, "make_environment", environment)
     monkeypatch.setattr(run, "install_packages", lambda extras: done.append(f"packages {extras}"))
+    monkeypatch.setattr(run, "compile_kernels", lambda: None)
     return done
 
 

@@ -67,11 +67,15 @@ class Kernel:
         return self.fast(*args) if self.fast != self._first else False
 
 
-def kernel(equal: Callable, exact: bool = False) -> Callable[[Callable], Kernel]:
-    """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments."""
+def kernel(equal: Callable | None = None, exact: bool = False) -> Callable[[Callable], Kernel]:
+    """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments. None: the loop itself.
+
+    Annotations tell what a parameter is: Matrix, Vector, Flat, Table, Integers, int, float or bool. Machine code refuses
+    all else, before it has read or written a number.
+    """
 
     def made(loop: Callable) -> Kernel:
-        KERNELS.append(Kernel(loop, equal, exact))
+        KERNELS.append(Kernel(loop, equal or loop, exact))
         return KERNELS[-1]
 
     return made

@@ -22,9 +22,8 @@ MANY = 2**19  # numbers of w from which BLAS is faster for more rows than that
 LONG, LONG_BACK = 2**26, 2**25  # products of numbers from which it is, too, forward and in the gradient of w
 ROW = 2**14  # numbers of w from which it is faster at the gradient of a single x: it needs no transposed copy
 PANEL = 2**14  # numbers of w that are transposed at a time: they stay in the nearest caches
-FLOAT = onp.dtype("float32")
-NONE = onp.zeros(0, FLOAT)  # stands for a bias or a gradient that is not there
-NONE2 = onp.zeros((0, 0), FLOAT)
+NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
+NONE2 = onp.zeros((0, 0), onp.float32)
 
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
@@ -35,9 +34,7 @@ def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -
     if k != terms or (b is not NONE and b.shape != (m,)):  # a kernel would read past the end of an array
         raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
     y = onp.empty((n, m), x.dtype)
-    if not (_plain(x) and _plain(w) and _plain(b)):
-        _forward(x, w, b, relu, y)
-    elif _for_blas(n, k * m, LONG):
+    if _for_blas(n, k * m, LONG):
         onp.dot(x, w, out=y)
         finish.run(y, b, relu)
     else:
@@ -57,29 +54,21 @@ def backward(
             f"gradient {g.shape}, output {y.shape}, x {x.shape} and weight {w.shape[::-1]} do not fit together"
         )
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
-    if not (_plain(g) and _plain(x) and _plain(w) and _plain(dw) and _plain(db) and (_plain(y) or not relu)):
-        _backward(g, y, x, w, relu, dw, db, dx, NONE2, NONE)
-        return dx if want_dx else None
     dw_later = dw.size and _for_blas(n, k * m, LONG_BACK)
     dx_later = dx.size and (_for_blas(n, k * m, LONG) or (n == 1 and k * m > ROW))
-    h = onp.empty(g.shape, FLOAT) if relu else g
-    panel = onp.empty(max(PANEL, 16 * m), FLOAT) if want_dx and not dx_later else NONE
+    h = onp.empty(g.shape, g.dtype) if relu else g
+    panel = onp.empty(max(PANEL, 16 * m), onp.float32) if want_dx and not dx_later else NONE
     backward_loop.run(g, y, x, w, relu, NONE2 if dw_later else dw, db, NONE2 if dx_later else dx, h, panel)
     if dw_later:
-        onp.dot(x.T, h, out=dw)
+        onp.matmul(x.T, h, out=dw)
     if dx_later:
-        onp.dot(h, w.T, out=dx)
+        onp.matmul(h, w.T, out=dx)
     return dx if want_dx else None
 
 
 def _for_blas(n: int, size: int, long: int) -> bool:
     """Return whether BLAS is faster with n rows of x and so many numbers of w."""
     return n > FEW and (size > MANY or n * size > long)
-
-
-def _plain(a: onp.ndarray) -> bool:
-    """Return whether the kernels are for this array: float32 in the order they read."""
-    return a.dtype == FLOAT and a.flags.carray  # some float32 are equal but not the same object
 
 
 def _forward(x, w, b, relu, y):  # by BLAS
@@ -117,7 +106,8 @@ def finish(y: Matrix, b: Vector, relu: bool):
 
 
 def _backward(g, y, x, w, relu, dw, db, dx, h, panel):  # by BLAS
-    h = onp.where(y > 0, g, g.dtype.type(0)) if relu else g
+    if relu:
+        onp.copyto(h, onp.where(y > 0, g, g.dtype.type(0)))
     if dw.size:
         onp.matmul(x.T, h, out=dw)
     if db.size:

@@ -1,5 +1,7 @@
 """Every kernel against its NumPy equal: as the compiled function, and as the plain Python that a reader sees."""
 
+from functools import partial
+
 import numpy as onp
 import pytest
 from hypothesis import given, settings
@@ -105,10 +107,16 @@ def test_kernel_equals_numpy(kernel, n, k, m, odd, seed):
     args = CASES[kernel](onp.random.default_rng(seed), n, k, m, odd)
     right, *found = (
         called(function, args, SPARE.get(kernel, 0))
-        for function in (kernel.equal, kernel.run, kernel.loop)[: 3 if n * k * m < 500 else 2]
+        for function in (kernel.equal, partial(by_machine, kernel), kernel.loop)[: 3 if n * k * m < 500 else 2]
     )
     for one in found:
         agree(one, right, kernel.exact, 30 * max(n, k, m))
+
+
+def by_machine(kernel, *args):
+    assert kernel.fast(*args) == enabled()
+    if not enabled():
+        kernel.equal(*args)
 
 
 def test_kernels_are_compiled_where_they_can_be():
@@ -149,12 +157,40 @@ def test_gradients_that_do_not_fit():
             dense.backward(g, y, x, w, False, dw, None, True)
 
 
-def test_every_float32_is_for_the_kernels():
+@pytest.mark.skipif(not enabled(), reason="there is no machine code")
+def test_machine_code_takes_every_float32_in_its_order_and_no_other():
     a = onp.ones((2, 3), "float32").view(onp.dtype("float32").newbyteorder("="))
-    assert dense._plain(a)
-    assert not dense._plain(a.view(onp.dtype("float32").newbyteorder("S")))
-    assert not dense._plain(a.astype("float64"))
-    assert not dense._plain(a[:, :2])
+    frozen = a.copy()
+    frozen.flags.writeable = False
+    odd = onp.zeros(25, "uint8")[1:].view("float32").reshape(2, 3)  # at an odd address
+    other = (a.view(onp.dtype("float32").newbyteorder("S")), a.astype("float64"), a[:, ::2], a.T.copy().T, a[0], None, 1.0,
+             frozen, odd, a.view(onp.recarray), onp.ma.array(a), [[1.0]])  # fmt: skip
+    assert dense.finish.fast(a, dense.NONE, False) is True
+    assert [dense.finish.fast(x, dense.NONE, False) for x in other] == [False] * len(other)
+    assert not dense.finish.fast(a, dense.NONE) and not dense.finish.fast()
+    assert not update.sgd.fast(a, a[:, :2].copy(), 0.1, 1.0, 0.0, 0.0) and not update.sgd.fast(a, a, "1", 1.0, 0.0, 0.0)
+    assert not update.sgd.fast(a, onp.asfortranarray(a), 0.1, 1.0, 0.0, 0.0)
+    assert (a == 1).all() and update.sgd.fast(a, a, -1.0, 1, onp.float32(0), onp.int64(0)) and (a == 2).all()
+    with pytest.raises(TypeError):
+        dense.finish.fast(a, b=dense.NONE)
+
+
+@pytest.mark.parametrize("machine", [True, False])
+@pytest.mark.parametrize("many", [dense.MANY, 0])
+@pytest.mark.parametrize("kind", [("float32", "C"), ("float32", "F"), ("float64", "C")])
+def test_dense_by_every_way(monkeypatch, machine, many, kind):
+    monkeypatch.setattr(dense, "MANY", many)
+    if not machine:
+        for kernel in (dense.forward_loop, dense.finish, dense.backward_loop):
+            monkeypatch.setattr(kernel, "fast", lambda *_: False)
+    rng = onp.random.default_rng(0)
+    x, w, b, g = (onp.asarray(drawn(rng, *shape), *kind) for shape in ((3, 4), (4, 5), (5,), (3, 5)))
+    y = dense.forward(x, w, b, True)
+    onp.testing.assert_allclose(y, onp.maximum(x @ w + b, 0), rtol=1e-5, atol=1e-5)
+    dw, db = onp.empty_like(w), onp.empty_like(b)
+    dx, h = dense.backward(g, y, x, w, True, dw, db, True), onp.where(y > 0, g, 0)
+    for found, right in ((dx, h @ w.T), (dw, x.T @ h), (db, h.sum(0))):
+        onp.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("x", "w", "b"), [((2, 3), (4, 5), (5,)), ((2, 4), (4, 5), (1,)), ((2, 4), (4, 5), (0,))])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2lblocks.kernels._jit import enabled
 from d2lblocks.kernels.product import address, array, product, transpose
 
 EPS = onp.finfo("float32").eps
@@ -25,7 +26,8 @@ def made(request):
     """The inner functions by name, for one kind of processor."""
     if HOSTS[request.param] is None:
         return {"product": product.plain, "transpose": transpose.plain}
-    pytest.importorskip("numba")
+    if not enabled():
+        pytest.skip("Numba is not installed, or switched off")
     simd = importlib.import_module("d2lblocks.kernels.simd")
     return {name: make(simd.Host(*HOSTS[request.param])) for name, make in simd.WRITTEN.items()}
 

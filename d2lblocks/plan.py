@@ -348,7 +348,7 @@ def _stretch(plan: Plan, rows: list) -> Callable:
         nonlocal table
         if table is None:
             table = onp.array(rows, onp.int64)
-        kernel.walk.run(table, plan.slots, plan.status)
+        kernel.walk.fast(table, plan.slots, plan.status)
 
     return call
 

@@ -168,8 +168,6 @@ def test_an_if_on_numbers_is_an_error_that_names_the_line():
 
 
 class Odd(gluon.HybridBlock):
-    """Things that cannot be noted."""
-
     def __init__(self, what):
         super().__init__()
         self._what = what

@@ -1,110 +1,114 @@
-"""Time d2lblocks beside its peers: one process each, turns taken in chunks, the ratio formed within each round.
+"""Time d2lblocks beside its peers: a process each on the same core, turns taken, the ratio formed within each round.
 
-    python -m tests.bench --peer torch=/path/to/a/python/with/torch --workloads W1 W2 W10
+    python -m tests.bench.setup                                  # once: the peers' environments
+    python -m tests.bench --peers numpy,torch,jax,mxnet --workloads W1..W11 --out NAME
 
-A figure is the fastest chunk of a turn; printed are its median over the rounds, and median and spread of the ratios.
+A time is the fastest chunk of a turn; shown are medians over the rounds, of ratios the spread too. A peer is a
+framework (torch: all its modes) or a mode (torch_eager); --peer NAME=PYTHON names the Python of a framework.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import random
-import statistics
-import subprocess
-import sys
-import time
+from datetime import date
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-# Preset kernels halve NumPy's products on new processors, and unwritten byte code is compiled at every import.
-HARMFUL = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONDONTWRITEBYTECODE")
-FRESH = "W10"  # a whole process, from its start to the first gradient
+from tests.bench.machine import described
+from tests.bench.measure import Times, measure
+from tests.bench.peers import Peer, interpreter, names
+from tests.bench.picture import picture
+from tests.bench.report import cpu_table, lines, memory_table, table
+from tests.bench.workloads import BATCHES, DEPTHS, expand
+
+RESULTS = Path(__file__).parent / "results"
+IN_PICTURE = ("d2lblocks_eager", "d2lblocks_hybrid", "torch_eager", "jax", "mxnet_hybrid", "numpy")
 
 
-class Peer:
-    """A process that holds the workloads of one framework and times them when told."""
-
-    def __init__(self, name: str, python: str, threads: int):
-        self.name, self.python = name, python
-        self.env = {k: v for k, v in os.environ.items() if k not in HARMFUL}
-        self.env.update(PYTHONPATH=str(ROOT), OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads))
-        self.process = subprocess.Popen(
-            [python, "-m", "tests.bench.worker", name],
-            env=self.env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, **question: object) -> dict:
-        """Send a question to the worker and wait for its answer."""
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ({self.python}) ended; its message stands above.")
-        return json.loads(line)
-
-    def seconds(self, workload: str, budget: float) -> float:
-        """Return the time of one call in seconds."""
-        if workload != FRESH:
-            return self.ask(time=workload, budget=budget)["seconds"]
-        start = time.perf_counter()
-        command = [self.python, "-m", "tests.bench.worker", self.name, "--first"]
-        subprocess.run(command, env=self.env, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - start
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peers", nargs="+", default=[], help="numpy,torch,jax,mxnet")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="torch=/venv/bin/python")
+    parser.add_argument("--workloads", nargs="+", default=["W1..W11"], help="W1, W4b8, W1..W7")
+    parser.add_argument("--rounds", type=int, default=9, help="where a turn takes more than a second, three")
+    parser.add_argument("--budget", type=float, default=0.05, help="seconds per turn")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory", action="store_true", help="the peak of W3 and W5, too")
+    parser.add_argument("--growth", action="store_true", help="growth with layers and batch, too")
+    parser.add_argument("--out", metavar="NAME", help="write NAME.md and NAME.svg to tests/bench/results")
+    options = parser.parse_args()
+    options.workloads = expand(options.workloads)
+    return options
 
 
-def agree(peers: list[Peer], workload: str) -> None:
-    """Stop if the peers do not compute the same."""
-    sums = {peer.name: peer.ask(check=workload)["value"] for peer in peers}
-    first = next(iter(sums.values()))
-    if any(abs(value - first) > 2e-3 * max(1.0, abs(first)) for value in sums.values()):
-        raise SystemExit(f"{workload}: the peers do not compute the same: {sums}")
+def growth(peers: list[Peer], reference: Peer, rounds: int, budget: float) -> dict[str, Times]:
+    """Return the times of training steps of deeper nets and bigger batches."""
+    shown = [peer for peer in peers if peer.name in IN_PICTURE]
+    results = {}
+    for workload in [*(f"W5n{n}" for n in DEPTHS), *(f"W4b{n}" for n in BATCHES)]:
+        results[workload] = measure(shown, reference, workload, rounds, budget)
+        print("\n".join(lines(workload, results[workload])), flush=True)
+    return results
 
 
-def measure(peers: list[Peer], workload: str, rounds: int, budget: float) -> dict[str, list[float]]:
-    """Return the times of each peer, round by round."""
-    times: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for _ in range(rounds):
-        for peer in random.sample(peers, len(peers)):
-            times[peer.name].append(peer.seconds(workload, budget))
-    return times
+def drawn(grown: dict[str, Times]) -> str:
+    """Return the picture of growth."""
+    panels = []
+    for caption, axis, start in (
+        ("n x Dense(32), batch 16", "layers", "W5n"),
+        ("784-256-10, batch n", "batch", "W4b"),
+    ):
+        curves: dict[str, list] = {}
+        for workload, times in grown.items():
+            if workload.startswith(start):
+                for name in times.wall:
+                    curves.setdefault(name, []).append((int(workload[3:]), times.median(name)))
+        panels.append((caption, axis, curves))
+    return picture(panels)
 
 
-def report(workload: str, times: dict[str, list[float]]) -> None:
-    """Print a line per peer."""
-    ours = times["d2lblocks"]
-    for name, theirs in times.items():
-        if name == "d2lblocks":
-            print(f"{workload:5} {name:10} {statistics.median(ours) * 1e6:12.1f} us")
-            continue
-        ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-        spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}"
-        micro = statistics.median(theirs) * 1e6
-        print(
-            f"{workload:5} {name:10} {micro:12.1f} us   d2lblocks / {name}: {statistics.median(ratios):.2f} ({spread})"
-        )
+def page(title: str, machine: list[str], sections: dict[str, list[str]]) -> str:
+    """Return the page of results."""
+    text = [f"# Timings: {title}", "", f"Measured on {date.today().isoformat()}.", "", *(f"- {m}" for m in machine), ""]
+    for head, body in sections.items():
+        text += [f"## {head}", "", *body, ""]
+    return "\n".join(text)
 
 
 def main() -> None:
-    """Read the command line and measure."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="torch=/venv/bin/python")
-    parser.add_argument("--workloads", nargs="+", default=["W1", "W2", "W3", "W4b1", "W4b8", "W4b32", FRESH])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--budget", type=float, default=0.05, help="seconds per turn")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    named = dict(pair.split("=", 1) for pair in options.peer)
-    peers = [Peer(name, python, options.threads) for name, python in {"d2lblocks": sys.executable, **named}.items()]
+    """Measure, print, and write what is asked for."""
+    options = arguments()
+    pythons = dict(pair.split("=", 1) for pair in options.peer)
+    wanted = ["d2lblocks", *names([*options.peers, *([] if options.peers else pythons)])]
+    peers = []
+    for name in names(wanted):
+        framework = name.partition("_")[0]
+        pythons.setdefault(framework, interpreter(framework))
+        peers.append(Peer(name, pythons[framework], options.threads))
+    reference = Peer("numpy", interpreter("numpy"), options.threads)
+    results, sections, shown = {}, {}, [peer.name for peer in peers]
     for workload in options.workloads:
-        if workload != FRESH:
-            agree(peers, workload)
-        report(workload, measure(peers, workload, options.rounds, options.budget))
+        results[workload] = measure(peers, reference, workload, options.rounds, options.budget)
+        print("\n".join(lines(workload, results[workload])), flush=True)
+    sections["Times"] = table(results, shown)
+    sections["CPU time over wall time"] = cpu_table(results, shown)
+    if options.memory:
+        peaks = {w: {p.name: p.once("memory", w)["peak"] for p in peers} for w in ("W3", "W5")}
+        sections["Rise of memory at its peak, building a net and five steps"] = memory_table(peaks)
+    if options.growth:
+        grown = growth(peers, reference, options.rounds, options.budget)
+        sections["Growth"] = table(grown, [peer.name for peer in peers if peer.name in IN_PICTURE])
+    machine = described(pythons, options.threads)
+    print(text := page(options.out or "d2lblocks beside its peers", machine, sections))
+    if options.out:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{options.out}.md").write_text(text)
+        if options.growth:
+            (RESULTS / f"{options.out}.svg").write_text(drawn(grown))
+    for peer in [*peers, reference]:
+        peer.close()
 
 
 if __name__ == "__main__":

@@ -57,6 +57,8 @@ class Block(Rich):
     _sizes: dict[str, tuple] = {}  # what the sizes of its parameters are called: {"weight": ("units", "in_units")}
     _resolutions: list[Resolution]
     _programs: Any = None  # after hybridize(): what runs in place of forward
+    _containers: tuple = ()  # names of attributes that were given a list, tuple, set or dict
+    _placed = False  # whether it was made a child of some block
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
 
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
@@ -119,13 +121,21 @@ class Block(Rich):
     # ---------------------------------------------------------------------------------------- attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
+        old = self.__dict__.get(name)
+        if isinstance(value, _NAMED) or isinstance(old, _NAMED) or name in _RESERVED:
+            self._set_named(name, value, old)
+        elif isinstance(value, _CONTAINERS) and name not in self._containers:
+            self.__dict__["_containers"] = (*self._containers, name)
+        object.__setattr__(self, name, value)
+
+    def _set_named(self, name: str, value: Any, old: Any) -> None:
+        """Register a block or parameter before it becomes an attribute; refuse what may not take the place of another."""
         is_block, is_parameter = isinstance(value, Block), isinstance(value, Parameter)
         if is_block or is_parameter:
             self._initialized()
         if name in _RESERVED and (is_block or is_parameter or not callable(value)):
             raise AttributeError(f"The name {name!r} is reserved by Block; call the attribute of {type(self).__name__} "
                                  "something else.")  # fmt: skip
-        old = self.__dict__.get(name)
         if isinstance(old, Parameter) and not is_parameter:
             raise ArrayTypeError(
                 f"{type(self).__name__}.{name} is the Parameter {old.name} and stays one, got {kind_of(value)}. "
@@ -148,7 +158,6 @@ class Block(Rich):
         elif isinstance(value, Parameter):
             self._reg_params[name] = value
             tell(self, "structure")
-        object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
         self._initialized()
@@ -161,11 +170,13 @@ class Block(Rich):
         """Make `block` a child: its parameters belong to this block. The name defaults to its number."""
         if not isinstance(block, Block):
             raise ArrayTypeError(f"A child must be a Block, got {block!r} ({kind_of(block)}).")
-        if any(inner is self for inner in _walk(block)):
+        # What no block holds yet cannot stand inside another: then there is no need to look for it.
+        if block is self or (self._placed and any(inner is self for inner in _walk(block))):
             raise ArgumentError(
                 f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree."
             )
         self._initialized()["_children"][str(len(self._children)) if name is None else name] = block
+        block.__dict__["_placed"] = True
         tell(self, "structure")
 
     # ---------------------------------------------------------------------------------------- names and parameters
@@ -191,23 +202,23 @@ class Block(Rich):
 
     def collect_params(self, select: str | None = None) -> ParameterDict:
         """Return all parameters of the tree; with `select`, those whose full name it matches from the start."""
-        self._check_containers()
         found = ParameterDict(self.params.prefix)
         for block in _walk(self):
-            found.update(block.params)
+            if block._containers:
+                block._check_containers()
+            found.update(block._params)
         return found if select is None else found.select(select)
 
     def _check_containers(self) -> None:
-        """Warn of blocks in lists and dicts: they are children in no net."""
-        for block in _walk(self):
-            children = {id(child) for child in block._children.values()}
-            for name, value in block.__dict__.items():
-                if name != "_children" and any(id(inner) not in children for inner in _held(value)):
-                    warn(
-                        f'"{type(block).__name__}.{name}" is an unregistered container with Blocks. Note that Blocks '
-                        "inside the list, tuple or dict will not be registered automatically. Make sure to register "
-                        "them using register_child() or switching to nn.Sequential/nn.HybridSequential instead."
-                    )
+        """Warn of blocks in lists and dicts that are no children."""
+        children = {id(child) for child in self._children.values()}
+        for name in self._containers:
+            if any(id(inner) not in children for inner in _held(self.__dict__.get(name))):
+                warn(
+                    f'"{type(self).__name__}.{name}" is an unregistered container with Blocks. Note that Blocks '
+                    "inside the list, tuple or dict will not be registered automatically. Make sure to register "
+                    "them using register_child() or switching to nn.Sequential/nn.HybridSequential instead."
+                )
 
     def _collect_params_with_prefix(self, prefix: str = "") -> dict[str, Parameter]:
         """Return parameters by structural name: hidden.weight, 0.bias."""
@@ -337,13 +348,17 @@ class Block(Rich):
         self.load_parameters(f"{prefix}-model.params")
 
 
+_NAMED = (Block, Parameter)  # what gets a name, and a place among the children or parameters, by assignment
+_CONTAINERS = (dict, list, tuple, set)
+
+
 class BlockNotReady(AttributeError, MXNetError):
     """A block used before its super().__init__() ran."""
 
 
 def _held(value: Any) -> list[Block]:
     """Return the blocks in a list, tuple, set or dict, and in those inside it."""
-    if not isinstance(value, dict | list | tuple | set):
+    if not isinstance(value, _CONTAINERS):
         return []
     parts = value.values() if isinstance(value, dict) else value
     return [inner for part in parts for inner in ([part] if isinstance(part, Block) else _held(part))]
@@ -355,10 +370,11 @@ def _walk(block: Block) -> list[Block]:
     stack = [block]
     while stack:
         top = stack.pop()
-        top._initialized()
+        inside = top._children
         if id(top) not in found:
             found[id(top)] = top
-            stack.extend(reversed(top._children.values()))
+            if inside:
+                stack.extend(reversed(inside.values()))
     return list(found.values())
 
 

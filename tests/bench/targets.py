@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
+
+from tests.bench.workloads import FAMILIES
 
 REFERENCES = {"W7": "W7product", "W9": "W9copy"}
 PRODUCTS = 5  # of one size, in a training step of W7: two forward, two for the weights, one for the hidden layer
@@ -42,5 +43,5 @@ TARGETS = {
 
 def target(workload: str, mode: str) -> Target | None:
     """Return what is aimed at with a workload in a mode, if anything."""
-    family = workload if workload in TARGETS else re.match(r"W\d+", workload)[0]  # type: ignore[index]
-    return next((t for t in TARGETS.get(family, []) if mode in t.modes), None)
+    family = next((key for key, workloads in FAMILIES.items() if workload in workloads), "")
+    return next((t for t in TARGETS.get(workload, TARGETS.get(family, [])) if mode in t.modes), None)

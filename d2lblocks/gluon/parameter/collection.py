@@ -125,8 +125,8 @@ class ParameterDict(Rich):
 
     def update(self, other: ParameterDict) -> None:
         """Take over the parameters of another dict; one name must mean one parameter."""
-        for name, p in other.items():
-            if name in self._params and self._params[name] is not p:
+        for name in self._params.keys() & other._params.keys():
+            if self._params[name] is not other._params[name]:
                 raise MismatchError(
                     f"Two different Parameters have the same name '{name}'. Give every block a prefix of its own, or none."
                 )

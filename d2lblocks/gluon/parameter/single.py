@@ -57,7 +57,7 @@ class Parameter(Rich):
         self._declared = known_sizes(shape)
         self._shape: Any = self._declared
         as_dtype(dtype)  # an unknown dtype is refused here, not at the first batch
-        for what, kind in {"stype": stype, "grad_stype": grad_stype}.items():
+        for what, kind in (("stype", stype), ("grad_stype", grad_stype)):
             if kind not in ("default", "row_sparse", "csr"):
                 raise MismatchError(
                     f"{what} for Parameter '{name}' must be one of 'default', 'row_sparse', or 'csr', but got {kind!r}"
@@ -352,6 +352,7 @@ def known_sizes(shape: Any) -> Any:
     if shape is None:
         return None
     sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
-    if not all(n is None or (isinstance(n, numbers.Integral) and not isinstance(n, bool)) for n in sizes):
-        raise ArrayTypeError(f"A shape is made of whole numbers, got {shape!r}.")
-    return tuple(-1 if n is None or n <= 0 else int(n) for n in sizes)
+    for n in sizes:
+        if type(n) is not int and n is not None and (not isinstance(n, numbers.Integral) or isinstance(n, bool)):
+            raise ArrayTypeError(f"A shape is made of whole numbers, got {shape!r}.")
+    return tuple([-1 if n is None or n <= 0 else int(n) for n in sizes])

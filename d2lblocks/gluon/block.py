@@ -64,7 +64,7 @@ class Block(Rich):
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
         if unknown:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {next(iter(unknown))!r}")
-        if not isinstance(prefix, str | None):
+        if prefix is not None and not isinstance(prefix, str):
             raise ArrayTypeError(f"{type(self).__name__}: prefix must be text such as 'mlp_', got {kind_of(prefix)}.")
         if params is not None and not isinstance(params, ParameterDict):
             cure = " Write params=block.params." if isinstance(params, Block) else ""
@@ -121,15 +121,12 @@ class Block(Rich):
     # ---------------------------------------------------------------------------------------- attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
-        old = self.__dict__.get(name)
-        if isinstance(value, _NAMED) or isinstance(old, _NAMED) or name in _RESERVED:
-            self._set_named(name, value, old)
-        elif isinstance(value, _CONTAINERS) and name not in self._containers:
-            self.__dict__["_containers"] = (*self._containers, name)
+        if type(value) not in _PLAIN or name in self.__dict__ or name in _RESERVED:
+            self._before_setting(name, value, self.__dict__.get(name))
         object.__setattr__(self, name, value)
 
-    def _set_named(self, name: str, value: Any, old: Any) -> None:
-        """Register a block or parameter before it becomes an attribute; refuse what may not take the place of another."""
+    def _before_setting(self, name: str, value: Any, old: Any) -> None:
+        """Register a block or parameter that becomes an attribute; refuse what may not take the place of another."""
         is_block, is_parameter = isinstance(value, Block), isinstance(value, Parameter)
         if is_block or is_parameter:
             self._initialized()
@@ -158,6 +155,8 @@ class Block(Rich):
         elif isinstance(value, Parameter):
             self._reg_params[name] = value
             tell(self, "structure")
+        elif isinstance(value, _CONTAINERS) and name not in self._containers:
+            self.__dict__["_containers"] = (*self._containers, name)
 
     def __delattr__(self, name: str) -> None:
         self._initialized()
@@ -348,7 +347,7 @@ class Block(Rich):
         self.load_parameters(f"{prefix}-model.params")
 
 
-_NAMED = (Block, Parameter)  # what gets a name, and a place among the children or parameters, by assignment
+_PLAIN = frozenset((int, float, bool, str, type(None)))  # what is assigned most often, and needs no look
 _CONTAINERS = (dict, list, tuple, set)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 class NameScope:
     """Gives the next name of a kind: dense0_, dense1_, ... Usable in `with`, nested and again."""
 
+    __slots__ = ("prefix", "params", "_transparent", "_counts")
+
     def __init__(self, prefix: str, params: Any = None, transparent: bool = False):
         self.prefix = prefix
         self.params = params

@@ -11,6 +11,7 @@ from d2lblocks.op import op
 from d2lblocks.tape import Variable
 
 DTYPES = tuple(onp.dtype(name) for name in "float32 float64 float16 int8 uint8 int32 int64 bool".split())
+_NAMED = {dtype.name: dtype for dtype in DTYPES}
 
 PINF, NINF, PZERO, NZERO = onp.inf, -onp.inf, 0.0, -0.0
 
@@ -19,6 +20,8 @@ def as_dtype(dtype: Any) -> onp.dtype:
     """Return the NumPy dtype; None is float32. ArrayTypeError lists the supported ones."""
     if dtype is None:
         return DTYPES[0]
+    if type(dtype) is str and dtype in _NAMED:
+        return _NAMED[dtype]
     try:
         kind = onp.dtype(dtype).newbyteorder("=")  # data of other machines may have their bytes the other way round
     except TypeError:

@@ -15,7 +15,7 @@ from d2lblocks.npx.activation import check_activation
 
 def check_size(value: Any, name: str, layer: str, smallest: int = 1) -> int:
     """Return a size given to a layer, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not isinstance(value, (int, numbers.Integral)):
         raise ArrayTypeError(f"{layer}: {name} must be a whole number, got {value!r} ({kind_of(value)}).")
     if value < smallest:
         raise ArgumentError(f"{layer}: {name} must be at least {smallest}, got {value}.")

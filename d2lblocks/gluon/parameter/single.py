@@ -351,8 +351,12 @@ def known_sizes(shape: Any) -> Any:
     """Return the shape as a tuple in which unknown sizes are -1."""
     if shape is None:
         return None
-    sizes = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    sizes = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+    known = []
     for n in sizes:
-        if type(n) is not int and n is not None and (not isinstance(n, numbers.Integral) or isinstance(n, bool)):
-            raise ArrayTypeError(f"A shape is made of whole numbers, got {shape!r}.")
-    return tuple([-1 if n is None or n <= 0 else int(n) for n in sizes])
+        if type(n) is not int:
+            if n is not None and (isinstance(n, bool) or not isinstance(n, numbers.Integral)):
+                raise ArrayTypeError(f"A shape is made of whole numbers, got {shape!r}.")
+            n = int(n or -1)
+        known.append(n if n > 0 else -1)
+    return tuple(known)

@@ -61,8 +61,8 @@ def turn(peer: Peer, workload: str, budget: float) -> tuple[float, float]:
 def measure(peers: list[Peer], reference: Peer, workload: str, rounds: int, budget: float) -> Times:
     """Return the times of each peer that has the workload, and of what it is measured by."""
     if workload == "W10warm":
-        for peer in peers:  # fill the caches
-            peer.first(False)
+        for peer in peers:
+            peer.warm()
     turns = [(peer.name, peer, workload) for peer in (peers if "W10" in workload else agree(peers, workload))]
     if workload in REFERENCES:
         turns.append(("reference", reference, REFERENCES[workload]))

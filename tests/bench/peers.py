@@ -88,8 +88,16 @@ class Peer:
         """Time a fresh process to its first gradient; with `empty`, nothing is cached that it compiles."""
         if not empty:
             return self.once("first")
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # what compiles may go on writing
             return self.once("first", env=dict.fromkeys(CACHES, folder))
+
+    def warm(self) -> None:
+        """Fill the caches of what is compiled at first use."""
+        if self.name.startswith("d2lblocks"):
+            subprocess.run(
+                [self.python, "-m", "d2lblocks", "warm", "--kernels"], env=self.env, cwd=ROOT, stdout=subprocess.DEVNULL
+            )
+        self.first(False)
 
     def _answer(self, process: subprocess.Popen) -> dict:
         assert process.stdout

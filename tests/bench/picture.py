@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-WIDTH, HEIGHT, LEFT, TOP = 380, 300, 62, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP = 390, 300, 62, 26, 44
 # Colours that can be told apart by people who see few, on white and on black.
 STYLE = """<style>
 svg { font: 12px system-ui, sans-serif; color: #1b1f24; background: #fff }
@@ -33,9 +33,9 @@ def panel(
     """Return the SVG of one diagram; a line is a list of (x, seconds)."""
     points = [point for line in lines.values() for point in line]
     (x0, x1), (y0, y1) = _decades([p[0] for p in points]), _decades([p[1] for p in points])
-    across, up = (WIDTH - LEFT - 14) / (x1 - x0), (HEIGHT - TOP - 40) / (y1 - y0)
+    across, up = (WIDTH - LEFT - RIGHT) / (x1 - x0), (HEIGHT - TOP - 40) / (y1 - y0)
     at = lambda x, y: (left + LEFT + (math.log10(x) - x0) * across, HEIGHT - 40 - (math.log10(y) - y0) * up)
-    bottom, right = HEIGHT - 40, left + WIDTH - 14
+    bottom, right = HEIGHT - 40, left + WIDTH - RIGHT
     out = [f'<text x="{left + LEFT}" y="24" font-weight="600">{caption}</text>']
     for i in range(x0, x1 + 1):
         x = at(10**i, 10**y0)[0]
@@ -64,8 +64,9 @@ def picture(panels: list[tuple[str, str, dict[str, list[tuple[float, float]]]]])
            f'aria-label="Time of a training step: {"; ".join(caption for caption, *_ in panels)}">', STYLE]  # fmt: skip
     for i, (caption, axis, lines) in enumerate(panels):
         out += panel(caption, axis, lines, i * WIDTH, kinds)
+    x = 20.0
     for i, name in enumerate(kinds):
-        x = 20 + i * (width - 30) / len(kinds)
         out.append(f'<circle class="dot c{i}" cx="{x:.1f}" cy="{HEIGHT + 10}" r="5"/>')
         out.append(f'<text x="{x + 10:.1f}" y="{HEIGHT + 14}">{name.replace("_", " ")}</text>')
+        x += 28 + 6.6 * len(name)
     return "\n".join([*out, "</svg>", ""])

@@ -110,20 +110,16 @@ class Trainer:
 
     def _move(self, live: dict[int, list[Any]], batch_size: int, gradient: Callable) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
-        for i, copies in live.items():
-            if len(copies) == 1:  # nearly always
-                data = copies[0]
-                leaf: Any = data._node
-                if leaf.fresh:
-                    self._updater.move(i, leaf.grad, data)
-                    leaf.fresh = False
-                continue
+        single = {i: copies[0] for i, copies in live.items() if len(copies) == 1 and copies[0]._node.fresh}
+        self._updater.move_all(single)
+        for x in single.values():
+            x._node.fresh = False
+        for i, copies in live.items() if len(single) < len(live) else ():
             data, grad = copies[0], gradient(copies)
             if grad is not None:
                 self._updater.move(i, grad, data)
             for x in copies:
-                leaf = x._node
-                leaf.fresh = False
+                x._node.fresh = False
             for x in copies[1:]:
                 x[...] = data
         tell(self, "step")

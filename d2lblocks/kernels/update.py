@@ -1,17 +1,51 @@
-"""One step of an optimizer in one pass over the numbers of a parameter: every number is read and written once."""
+"""One step of an optimizer in one pass over the numbers of all parameters: every number is read and written once.
+
+A rule takes a table with a row per parameter, its size and the addresses of its arrays, and a row of numbers for each: so a
+trainer moves a hundred parameters by one call.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as onp
 
-from d2lblocks.kernels._jit import Flat, Kernel, kernel
+from d2lblocks.kernels._jit import Kernel, Numbers, Table, kernel
+from d2lblocks.kernels.product import floats
 
 
 def step(rule: Kernel, arrays: tuple, *numbers: float) -> None:
-    """Run a rule over arrays of one shape; those that are not float32, or not laid out alike in a row, go by NumPy."""
-    rule.run(*arrays, *numbers)
+    """Run a rule over the arrays of one parameter: those that the kernel cannot read go by NumPy."""
+    if alike(arrays):
+        rule.run(onp.array([addresses(arrays)]), onp.array([numbers], onp.float64))
+    else:
+        rule.equal.__wrapped__(*arrays, *numbers)  # pyright: ignore[reportFunctionMemberAccess]
+
+
+def alike(arrays: tuple) -> bool:
+    """Return whether these arrays are float32 and lie in a row, all in the same order."""
+    flags = [a.flags for a in arrays]
+    if not (all(f.c_contiguous for f in flags) or all(f.f_contiguous for f in flags)):
+        return False
+    return all(a.dtype == onp.float32 and a.shape == arrays[0].shape and a.flags.behaved for a in arrays)
+
+
+def addresses(arrays: tuple) -> list[int]:
+    """Return a row of the table that a rule takes: how many numbers, and where those of each array begin."""
+    return [arrays[0].size, *[a.ctypes.data for a in arrays]]
+
+
+def _each(rule: Callable) -> Callable:
+    """Make of a rule for the arrays of one parameter one for a table of parameters."""
+
+    @wraps(rule)
+    def equal(table: onp.ndarray, numbers: onp.ndarray) -> None:
+        for (n, *places), given in zip(table.tolist(), numbers.tolist(), strict=True):
+            rule(*[floats(place, n) for place in places], *given)
+
+    return equal
 
 
 def prepared(w: Any, g: Any, rescale: float, clip: float, wd: float) -> Any:
@@ -28,18 +62,21 @@ def _sgd(w, g, lr, rescale, clip, wd):
     w -= w.dtype.type(lr) * prepared(w, g, rescale, clip, wd)
 
 
-@kernel(_sgd, exact=True)
-def sgd(w: Flat, g: Flat, lr: float, rescale: float, clip: float, wd: float):
-    """w -= lr g: (n,), (n,)."""
-    real = w.dtype.type
-    lr, rescale, clip, wd = real(lr), real(rescale), real(clip), real(wd)
-    for i in range(w.size):
-        s = g[i] * rescale
-        if clip > 0:
-            s = -clip if s < -clip else clip if s > clip else s
-        if wd != 0:
-            s = s + wd * w[i]
-        w[i] = w[i] - lr * s
+@kernel(_each(_sgd), exact=True)
+def sgd(table: Table, numbers: Numbers):
+    """w -= lr g, for each row (n, w, g) with (lr, rescale, clip, wd)."""
+    for r in range(len(table)):
+        n = table[r, 0]
+        w, g = floats(table[r, 1], n), floats(table[r, 2], n)
+        real = w.dtype.type
+        lr, rescale, clip, wd = real(numbers[r, 0]), real(numbers[r, 1]), real(numbers[r, 2]), real(numbers[r, 3])
+        for i in range(n):
+            s = g[i] * rescale
+            if clip > 0:
+                s = -clip if s < -clip else clip if s > clip else s
+            if wd != 0:
+                s = s + wd * w[i]
+            w[i] = w[i] - lr * s
 
 
 def _momentum(w, g, v, lr, momentum, rescale, clip, wd):
@@ -48,19 +85,23 @@ def _momentum(w, g, v, lr, momentum, rescale, clip, wd):
     w += v
 
 
-@kernel(_momentum, exact=True)
-def momentum(w: Flat, g: Flat, v: Flat, lr: float, momentum: float, rescale: float, clip: float, wd: float):
-    """v = momentum v - lr g, w += v: (n,) each."""
-    real = w.dtype.type
-    lr, momentum, rescale, clip, wd = real(lr), real(momentum), real(rescale), real(clip), real(wd)
-    for i in range(w.size):
-        s = g[i] * rescale
-        if clip > 0:
-            s = -clip if s < -clip else clip if s > clip else s
-        if wd != 0:
-            s = s + wd * w[i]
-        v[i] = v[i] * momentum - lr * s
-        w[i] = w[i] + v[i]
+@kernel(_each(_momentum), exact=True)
+def momentum(table: Table, numbers: Numbers):
+    """v = momentum v - lr g, w += v, for each row (n, w, g, v) with (lr, momentum, rescale, clip, wd)."""
+    for r in range(len(table)):
+        n = table[r, 0]
+        w, g, v = floats(table[r, 1], n), floats(table[r, 2], n), floats(table[r, 3], n)
+        real = w.dtype.type
+        lr, momentum = real(numbers[r, 0]), real(numbers[r, 1])
+        rescale, clip, wd = real(numbers[r, 2]), real(numbers[r, 3]), real(numbers[r, 4])
+        for i in range(n):
+            s = g[i] * rescale
+            if clip > 0:
+                s = -clip if s < -clip else clip if s > clip else s
+            if wd != 0:
+                s = s + wd * w[i]
+            v[i] = v[i] * momentum - lr * s
+            w[i] = w[i] + v[i]
 
 
 def _adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
@@ -73,20 +114,25 @@ def _adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
     w -= real(eta) * m / (onp.sqrt(v) + real(epsilon))
 
 
-@kernel(_adam, exact=True)
-def adam(w: Flat, g: Flat, m: Flat, v: Flat, eta: float, beta1: float, beta2: float, epsilon: float, rescale: float,
-         clip: float, wd: float):  # fmt: skip
-    """m, v: running means of g and g²; w -= eta m / (sqrt(v) + epsilon): (n,) each."""
-    real = w.dtype.type
-    new1, new2 = real(1 - beta1), real(1 - beta2)
-    eta, old1, old2, epsilon = real(eta), real(beta1), real(beta2), real(epsilon)
-    rescale, clip, wd = real(rescale), real(clip), real(wd)
-    for i in range(w.size):
-        s = g[i] * rescale
-        if clip > 0:
-            s = -clip if s < -clip else clip if s > clip else s
-        if wd != 0:
-            s = s + wd * w[i]
-        m[i] = m[i] * old1 + new1 * s
-        v[i] = v[i] * old2 + new2 * (s * s)
-        w[i] = w[i] - eta * m[i] / (onp.sqrt(v[i]) + epsilon)
+@kernel(_each(_adam), exact=True)
+def adam(table: Table, numbers: Numbers):
+    """m, v: running means of g and g²; w -= eta m / (sqrt(v) + epsilon).
+
+    Rows are (n, w, g, m, v) and (eta, beta1, beta2, epsilon, rescale, clip, wd).
+    """
+    for r in range(len(table)):
+        n = table[r, 0]
+        w, g, m, v = floats(table[r, 1], n), floats(table[r, 2], n), floats(table[r, 3], n), floats(table[r, 4], n)
+        real = w.dtype.type
+        eta, old1, old2, epsilon = real(numbers[r, 0]), real(numbers[r, 1]), real(numbers[r, 2]), real(numbers[r, 3])
+        new1, new2 = real(1 - numbers[r, 1]), real(1 - numbers[r, 2])
+        rescale, clip, wd = real(numbers[r, 4]), real(numbers[r, 5]), real(numbers[r, 6])
+        for i in range(n):
+            s = g[i] * rescale
+            if clip > 0:
+                s = -clip if s < -clip else clip if s > clip else s
+            if wd != 0:
+                s = s + wd * w[i]
+            m[i] = m[i] * old1 + new1 * s
+            v[i] = v[i] * old2 + new2 * (s * s)
+            w[i] = w[i] - eta * m[i] / (onp.sqrt(v[i]) + epsilon)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, kind_of
-from d2lblocks.kernels.update import prepared
+from d2lblocks.kernels.update import prepared, step
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.registry import Named
 
@@ -123,9 +123,17 @@ class Optimizer(Named):
 
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """Change `raw` in place; override."""
+        kernel, remembered, numbers = self.recipe(state, lr, wd, t)
+        step(kernel, (raw, grad, *remembered), *numbers)
+
+    def recipe(self, state: Any, lr: Any, wd: Any, t: int) -> tuple:
+        """Return (kernel, arrays besides weight and gradient, numbers) of a step: instead of `move`, where a kernel makes it.
+
+        lr and wd may be arrays, a number for each of many weights.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no move(raw, grad, state, lr, wd, t).")
 
-    def _common(self, wd: float) -> tuple[float, float, float]:
+    def _common(self, wd: Any) -> tuple[float, float, Any]:
         """Return (rescale, clip, wd) as `kernels.update` takes them."""
         return self.rescale_grad, self.clip_gradient or 0.0, wd
 

@@ -22,12 +22,11 @@ class SGD(Optimizer):
         """Return the velocity v, if there is momentum."""
         return onp.zeros_like(raw) if self.momentum else None
 
-    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
+    def recipe(self, state: Any, lr: Any, wd: Any, t: int) -> tuple:
         """One step downhill."""
         if state is None:
-            update.step(update.sgd, (raw, grad), lr, *self._common(wd))
-        else:
-            update.step(update.momentum, (raw, grad, state), lr, self.momentum, *self._common(wd))
+            return update.sgd, (), (lr, *self._common(wd))
+        return update.momentum, (state,), (lr, self.momentum, *self._common(wd))
 
 
 class NAG(SGD):
@@ -58,10 +57,10 @@ class Adam(Optimizer):
         """Return the two running means."""
         return onp.zeros_like(raw), onp.zeros_like(raw)
 
-    def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
+    def recipe(self, state: Any, lr: Any, wd: Any, t: int) -> tuple:
         """One step of a size that does not depend on the scale of the gradient."""
         eta = lr * math.sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
-        update.step(update.adam, (raw, grad, *state), eta, self.beta1, self.beta2, self.epsilon, *self._common(wd))
+        return update.adam, state, (eta, self.beta1, self.beta2, self.epsilon, *self._common(wd))
 
 
 class AdaGrad(Optimizer):

@@ -10,6 +10,7 @@ import numpy as onp
 from d2lblocks.errors import ArrayTypeError, FormatError
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.optimizer.base import Optimizer
+from d2lblocks.optimizer.together import Together
 
 
 class Updater:
@@ -21,6 +22,7 @@ class Updater:
         self.optimizer = optimizer
         self.states: dict[Any, Any] = {}
         self.own = type(optimizer).update is not Optimizer.update  # a rule on arrays, not on raw ones
+        self.together: Together | None = None
 
     def __call__(self, index: Any, grad: ndarray, weight: ndarray) -> None:
         """Move `weight`, number `index`, by one step."""
@@ -29,11 +31,22 @@ class Updater:
         self.optimizer.update(index, weight, grad, self.states[index])
 
     def move(self, index: Any, grad: onp.ndarray, weight: ndarray) -> None:
-        """Do the same with a raw gradient: the way of `Trainer.step`."""
+        """Do the same with a raw gradient."""
         if self.own or index not in self.states:
             self(index, wrap(grad), weight)
         else:
             self.optimizer.update_raw(index, weight, grad, self.states[index])
+
+    def move_all(self, weights: dict[Any, Any]) -> None:
+        """Move every weight by its own gradient."""
+        if not self.together or not self.together.still(weights, self.states):
+            for i, x in weights.items():
+                if i not in self.states:
+                    self.states[i] = self.optimizer.create_state(i, x)
+            self.together = Together(self.optimizer, weights, self.states)
+        if not self.together.move(weights):
+            for i, x in weights.items():
+                self.move(i, x._node.grad, x)
 
     def arrays(self) -> dict[str, ndarray]:
         """Return all that is remembered, by name: 3.0 and 3.1 the parts of state 3, 3.t how often weight 3 was moved."""

@@ -1,0 +1,72 @@
+"""All weights of a trainer moved by one kernel call, when they are plain enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.kernels.update import addresses, alike
+from d2lblocks.np.ndarray import ndarray
+from d2lblocks.optimizer.base import Optimizer
+
+
+class Together:
+    """Weights, gradients and states as a table of addresses: made once, and anew when one of them is another array."""
+
+    def __init__(self, optimizer: Optimizer, weights: dict[Any, Any], states: dict):
+        self.optimizer = optimizer
+        self.params: list[Any] = [optimizer.param_dict.get(i) for i in weights]
+        self.rows = [
+            (w, w._data, w._node, states.get(i)) for i, w in weights.items()
+        ]  # keeps what has an address alive
+        self.kernel: Any = None
+        self.factors: list = []
+        if _own_ways(optimizer) or None in self.params:
+            return
+        recipes = [optimizer.recipe(state, 0.0, 0.0, 1) for *_, state in self.rows]
+        arrays = [(raw, leaf.grad, *recipe[1]) for (_, raw, leaf, _), recipe in zip(self.rows, recipes, strict=True)]
+        once = len({id(raw) for _, raw, *_ in self.rows}) == len(arrays)
+        if once and len({recipe[0] for recipe in recipes}) == 1 and all(map(alike, arrays)):
+            self.kernel, _, numbers = recipes[0]
+            self.table = onp.array([addresses(row) for row in arrays], onp.int64)
+            self.numbers = onp.empty((len(arrays), len(numbers)))
+
+    def still(self, weights: dict[Any, Any], states: dict) -> bool:
+        """Return whether the table is of these weights, gradients and states."""
+        if len(weights) != len(self.rows):
+            return False
+        for (i, w), (same, raw, leaf, state) in zip(weights.items(), self.rows, strict=True):
+            if w is not same or w._data is not raw or w._node is not leaf or states.get(i) is not state:
+                return False
+        return True
+
+    def move(self, weights: dict[Any, ndarray]) -> bool:
+        """Move all by one step; return False, with nothing done, if each must be moved by itself."""
+        optimizer = self.optimizer
+        counts = optimizer._index_update_count
+        before = {counts.get(i, optimizer.begin_num_update) for i in weights}
+        if self.kernel is None or len(before) != 1:
+            return False
+        t = before.pop() + 1
+        counts.update(dict.fromkeys(weights, t))
+        optimizer.num_update = max(optimizer.num_update, t)
+        factors = [(p.lr_mult, p.wd_mult) for p in self.params]
+        if factors != self.factors:
+            self.factors = factors
+            self.lr_mult, self.wd_mult = onp.array(factors, onp.float64).T
+        lr, wd = optimizer.learning_rate * self.lr_mult, optimizer.wd * self.wd_mult if optimizer.wd else 0.0
+        _, _, numbers = optimizer.recipe(self.rows[0][3], lr, wd, t)
+        for k, column in enumerate(numbers):
+            self.numbers[:, k] = column
+        self.kernel.run(self.table, self.numbers)
+        for w in weights.values():
+            w._written()
+        return True
+
+
+def _own_ways(optimizer: Optimizer) -> bool:
+    """Return whether this optimizer does in its own way what `Together` does for all weights at once."""
+    kind = type(optimizer)
+    names = ("move", "update", "update_raw", "create_state", "_get_lr", "_get_wd", "_factor", "_update_count")
+    return kind.recipe is Optimizer.recipe or any(getattr(kind, n) is not getattr(Optimizer, n) for n in names)

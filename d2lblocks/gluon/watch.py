@@ -109,8 +109,13 @@ def tell(thing: Any, what: str) -> None:
         changes[0] += 1
     if not _listening:
         return
-    for listener in list(_listening.get(thing, {}).values()):
-        _call(listener, thing, what)
+    heard = _listening.get(thing)
+    if heard:
+        for listener in list(heard.values()):
+            try:
+                listener(thing, what)
+            except Exception as problem:  # a view that fails must not stop a training run
+                _failed(thing, what, problem)
 
 
 def tell_once(things: Iterable, what: str) -> None:
@@ -121,16 +126,16 @@ def tell_once(things: Iterable, what: str) -> None:
     for listener in list(_listenings):
         for thing in things:
             if listener in _listening.get(thing, {}).values():
-                _call(listener, thing, what)
+                try:
+                    listener(thing, what)
+                except Exception as problem:
+                    _failed(thing, what, problem)
                 break
 
 
-def _call(listener: Callable, thing: Any, what: str) -> None:
-    try:
-        listener(thing, what)
-    except Exception as problem:  # a view that fails must not stop a training run
-        name = getattr(thing, "name", type(thing).__name__)
-        warn(f"A listener failed on {what!r} of {name}: {problem!r}")
+def _failed(thing: Any, what: str, problem: Exception) -> None:
+    name = getattr(thing, "name", type(thing).__name__)
+    warn(f"A listener failed on {what!r} of {name}: {problem!r}")
 
 
 class Listening:

@@ -90,8 +90,9 @@ class TrainingMonitor(Widget):
     def _lost(self, block: Any, inputs: Any, out: Any) -> None:
         if self._counts_steps:
             self.record(loss=out)
-        elif type(out) is ndarray and out.size:
-            self._curve("loss").add((self._steps, out._data))  # its mean is taken when it is sent
+        elif type(out) is ndarray and out._data.size:
+            curve = self._curves.get("loss") or self._curve("loss")
+            curve.add((self._steps, out._data))  # its mean is taken when it is sent
         else:
             self._curve("loss").add((self._steps, number("loss", out)))
 

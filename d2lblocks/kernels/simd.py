@@ -7,7 +7,7 @@ A tile is R rows of V such vectors of y, kept in registers while p runs over the
 
 so that each vector of w that is read serves R rows, and each number of x serves V vectors. An fma must wait about four
 steps for the one before it, and two start in each step: a tile with fewer than eight vectors takes in several terms at a
-time, in sums of their own. The last vector of a row may stand out beyond it; its lanes there are masked.
+time, in sums of their own. A row's last vector may stand out beyond it; then it is a tile by itself, with masked lanes.
 
 LLVM's instructions are written by an IRBuilder, llvmlite's; loops of Python below write the same instruction for each r and v.
 """
@@ -119,7 +119,7 @@ class Lanes:
 
 
 class Tile(Lanes):
-    """y = x w + b for R rows and V vectors, the last of them only as far as `left` numbers."""
+    """y = x w + b for R rows and V vectors; if `masked`, of each vector only as far as `left` numbers."""
 
     def __init__(self, module: ir.Module, rows: int, vectors: int, lanes: int, masked: bool):
         super().__init__(module, f"tile_{rows}x{vectors}x{lanes}", lanes, 12)
@@ -130,7 +130,7 @@ class Tile(Lanes):
     def write(self) -> None:
         k, x, self.x_row, x_col, w, w_row, y, y_row, b, b_row, relu, left = self.function.args
         build = self.build
-        self.masks: list[Any] = [None] * (self.vectors - 1) + [self.first(left) if self.masked else None]
+        self.mask = self.first(left) if self.masked else None
         copies = max(1, CHAINS // (self.rows * self.vectors))
         places = [(r, v) for r in range(self.rows) for v in range(self.vectors)]
         sums = [{place: build.alloca(self.vector) for place in places} for _ in range(copies)]
@@ -142,7 +142,7 @@ class Tile(Lanes):
             while len(total) > 1:
                 total = [build.fadd(one, other) for one, other in zip(total[::2], total[1::2], strict=True)]
             passes = build.or_(everything, build.fcmp_unordered(">", total[0], self.zero))  # unordered: NaN passes too
-            self.save(build.select(passes, total[0], self.zero), self.at(y, r, y_row, v), self.masks[v])
+            self.save(build.select(passes, total[0], self.zero), self.at(y, r, y_row, v), self.mask)
         build.ret_void()
 
     def at(self, address: Any, row: int, stride: Any, v: int) -> Any:
@@ -156,7 +156,7 @@ class Tile(Lanes):
                 build.store(self.zero, place)
         with build.if_then(build.icmp_signed("!=", b, INT(0))):
             for (r, v), place in sums[0].items():
-                build.store(self.load(self.at(b, r, b_row, v), self.masks[v]), place)
+                build.store(self.load(self.at(b, r, b_row, v), self.mask), place)
 
     def add_terms(self, sums: list, k: Any, x: Any, x_col: Any, w: Any, w_row: Any) -> None:
         """Add the k terms, as many at a time as there are sums, and one by one those left over."""
@@ -173,7 +173,7 @@ class Tile(Lanes):
         """Add one number of each row of x times one row of w."""
         build = self.build
         fma = self.declared("llvm.fmuladd", self.vector, [self.vector] * 3, "")  # in one step where the host can
-        vectors = [self.load(self.at(w, 0, 1, v), self.masks[v]) for v in range(self.vectors)]
+        vectors = [self.load(self.at(w, 0, 1, v), self.mask) for v in range(self.vectors)]
         for r in range(self.rows):
             many = self.repeated(build.load(self.number(offset(build, x, (r, self.x_row))), align=SIZE))
             for v, vector in enumerate(vectors):
@@ -183,7 +183,7 @@ class Tile(Lanes):
 
 def product(module: ir.Module, has: Host) -> ir.Function:
     """Return the function of `product.product`: it lays tiles over y, the highest and widest that fit still."""
-    code, new = function(module, "d2lblocks_product", 13)
+    code, new = function(module, f"d2lblocks_product_{has.lanes}", 13)
     if not new:
         return code
     n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu = code.args
@@ -192,22 +192,22 @@ def product(module: ir.Module, has: Host) -> ir.Function:
     nothing = build.icmp_signed("==", b, INT(0))
     build.store(INT(0), i)
 
-    def lay(tile: Tile, row: Any, width: int, end: Any) -> None:
-        with counting(build, j, end, width) as column:
+    def lay(tile: Tile, row: Any) -> None:
+        end = build.add(m, INT(tile.lanes - 1 if tile.masked else 0))
+        with counting(build, j, end, tile.vectors * tile.lanes) as column:
             addend = build.select(nothing, b, offset(build, b, (row, b_row), (column, 1)))
-            left = build.sub(build.sub(m, column), INT(width - tile.lanes))
+            left = build.sub(m, column)
             x_at, w_at = offset(build, x, (row, x_row)), offset(build, w, (column, 1))
             y_at = offset(build, y, (row, y_row), (column, 1))
             build.call(tile.function, [k, x_at, x_row, x_col, w_at, w_row, y_at, y_row, addend, b_row, relu, left])
 
-    end = build.add(m, INT(has.lanes - 1)) if has.masked else m
     for rows, widths in has.tiles.items():
         with counting(build, i, n, rows) as row:
             build.store(INT(0), j)
             for vectors in widths:
-                lay(Tile(module, rows, vectors, has.lanes, has.masked), row, vectors * has.lanes, end)
+                lay(Tile(module, rows, vectors, has.lanes, has.masked and vectors == 1), row)
             if not has.masked:  # the columns left over one by one
-                lay(Tile(module, rows, 1, 1, False), row, 1, m)
+                lay(Tile(module, rows, 1, 1, False), row)
     build.ret_void()
     return code
 

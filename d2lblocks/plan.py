@@ -143,9 +143,10 @@ class Plan:
             first[n] = home not in table.begun
             table.begun.add(home)
             self.gradient(home)
+        places = dict(zip(self.program.leaves, self.program.places, strict=True))
         parents: list = [None] * len(step.args)
-        for n in wanted:
-            parents[n] = (None, 0)
+        for n in wanted:  # a rule may write into a leaf's own buffer, see tape.buffers
+            parents[n] = (first[n] and places.get(step.args[n])) or (None, 0)
 
         def call() -> None:
             args = [self.array(a) if type(a) is int else a.value for a in step.args]
@@ -154,12 +155,12 @@ class Plan:
                 outs = self.array(step.outs[0]) if len(step.outs) == 1 else tuple(self.array(k) for k in step.outs)
             node = Node(step.op, args, step.settings, parents, outs, len(step.outs), ())
             g = [self.gradient(k) for k in step.outs]
-            parts = step.op.pullback(node, g[0] if len(g) == 1 else g, None, None)
+            parts = step.op.pullback(node, g[0] if len(g) == 1 else g, {} if self.bound == changes[0] else None, None)
             for n in wanted:
                 buffer, part = self.gradient(step.args[n]), parts[n]
-                if first[n]:
+                if first[n] and part is not buffer:
                     buffer[...] = 0 if part is None else part
-                elif part is not None:
+                elif not first[n] and part is not None:
                     buffer += part
 
         return call
@@ -191,7 +192,12 @@ class Plan:
             raise ValueError("a label is no class")
         if self.big:
             return [self.raw[k] if k in self.big else self.array(k).copy() for k in self.program.outputs]
-        return [self.array(k).copy() if z is None else z.copy() for k, z in self.outs]
+        return [self._made(k) if z is None else z.copy() for k, z in self.outs]
+
+    def _made(self, k: int) -> Any:
+        """Return a result that no row made: itself if it is new, else a copy."""
+        z = self.array(k)
+        return z if self.home[k] == k and k not in self.copied and z.base is None else z.copy()
 
     def backward(self, gs: list, grads: dict | None) -> list:
         """Return the gradients of inputs and leaves from those of the outputs, None stands for zeros."""

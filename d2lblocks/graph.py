@@ -42,7 +42,7 @@ class Step:
 
 
 class Held(list):
-    """The raw inputs of one recorded call. When the tape lets go of them, the plan is free for another call."""
+    """The raw arguments of one recorded call, leaves after inputs. When the tape lets go of them, the plan is free again."""
 
     __slots__ = ("plan", "free")
     plan: Plan
@@ -71,8 +71,18 @@ class Program:
         self.leaves = [k for k, v in enumerate(values) if recording and v.held is not None and v.wanted]
         held: list[Any] = [values[k].held for k in self.leaves]
         self.places = [(x._node, 0) for x in held]
+        self.raw = [x._data for x in held]
         self.cells = [x._watch() for x in held]
         self.free: list[Plan] = []
+
+    def __str__(self) -> str:
+        """Return the steps as lines: v3 = fully_connected(v0, v1, v2, act='relu')."""
+        lines = []
+        for step in self.steps:
+            given = [f"v{a}" if type(a) is int else repr(a.value) for a in step.args]
+            given += [f"{key}={value!r}" for key, value in step.settings.items() if value is not None]
+            lines.append(f"{', '.join(f'v{k}' for k in step.outs)} = {step.op.title}({', '.join(given)})")
+        return "\n".join([*lines, f"return {', '.join(f'v{k}' for k in self.outputs)}"])
 
     def run(self, arguments: tuple, wrap: Callable) -> tuple:
         """Return the outputs for these arrays; under record() they leave one node on the tape."""
@@ -83,7 +93,7 @@ class Program:
                 return tuple([wrap(z) for z in plan.forward(inputs)])
             finally:
                 self.free.append(plan)
-        held, cell = Held(inputs), [0]
+        held, cell = Held(inputs + self.raw), [0]
         held.plan, held.free = plan, self.free
         found = plan.forward(inputs)
         parents: list = [x._node and (x._node, x._out) for x in arguments]
@@ -111,7 +121,7 @@ class Program:
             )
         found: list[Any] = [v.held for v in self.values]
         parents: list[Any] = [place or (None, 0) for place in node.parents]
-        for k, raw, place in zip(self.inputs, node.args, parents, strict=False):  # those of the leaves come behind
+        for k, raw, place in zip(self.inputs + self.leaves, node.args, parents, strict=True):
             found[k] = lift(raw, *place)
         made: list[Any] = []
         for step in self.steps:

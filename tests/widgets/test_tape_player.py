@@ -314,3 +314,18 @@ def test_readers_without_a_kernel_see_the_recording():
     loss, net = net_loss(*[nn.Dense(3, activation="tanh") for _ in range(140)], nn.Dense(1))
     html = tape(loss, net).fallback()
     assert len(html.encode()) <= 20_000 and "<script" not in html
+
+
+def test_a_hybridized_net_is_one_node_that_tells_its_steps():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(3, in_units=2, activation="relu"), nn.Dense(1, in_units=3))
+    net.initialize()
+    net.hybridize()
+    for _ in range(2):
+        with autograd.record():
+            l = net(np.ones((4, 2))).sum()  # noqa: E741
+    told = describe(l)
+    assert [step["formula"].split("(")[0] for step in told["nodes"]][-1] == "sum"
+    if net._programs.known:  # else there is no machine code, and it runs as it is written
+        (op,) = [op for op in told["ops"] if "noted once" in op["told"]]
+        assert op["forward"].count("fully_connected(v") == 2 and "return v" in op["forward"]

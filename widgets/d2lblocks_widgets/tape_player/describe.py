@@ -11,6 +11,7 @@ import numpy as onp
 from d2lblocks.autograd import Function
 from d2lblocks.errors import ArrayTypeError, NotRecordedError, kind_of
 from d2lblocks.gluon.block import Block
+from d2lblocks.graph import Program
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.op import Elementwise, Op
 from d2lblocks.reprs.op import rules, written_forward
@@ -141,7 +142,7 @@ class _Listed:
 
     def op(self, op: Any) -> int:
         """Return the number of an op; its source is read once."""
-        key = op if isinstance(op, Op) else type(op)
+        key = op if isinstance(op, Op | Program) else type(op)
         if key not in self.places:
             self.ops.append(_written(op))
             self.places[key] = len(self.ops) - 1
@@ -160,6 +161,10 @@ def _written(op: Any) -> dict:
             arguments = []
         back = [{"of": of, "source": source(rule)} for of, rule in pairs]
         return {"title": op.title, "told": told, "arguments": arguments, "forward": source(forward), "rules": back}
+    if isinstance(op, Program):
+        back = [{"of": "all arguments", "source": "the same steps from last to first, each by its own rule"}]
+        told = f"A forward that was noted once; these are its {len(op.steps)} steps."
+        return {"title": op.title, "told": told, "arguments": [], "forward": str(op), "rules": back}
     kind = type(op)
     arguments = [p for p in inspect.signature(op.forward).parameters]
     back = [{"of": "all arguments", "source": source(kind.backward)}]
@@ -190,7 +195,7 @@ def formula(op: Any, inputs: list[str], settings: Mapping[str, Any]) -> str:
         return f"{inputs[0]}[{_key(settings['key'])}]"
     shown = {k: v for k, v in settings.items() if isinstance(v, bool | int | float | str | tuple) and v is not False}
     given = [*(text for text in inputs if text != "None"), *(f"{k}={v}" for k, v in shown.items() if v != ())]
-    return f"{op.title if isinstance(op, Op) else type(op).__name__}({', '.join(given)})"
+    return f"{op.title if isinstance(op, Op | Program) else type(op).__name__}({', '.join(given)})"
 
 
 def _key(key: Any) -> str:

@@ -136,7 +136,8 @@ class Op(Rich):
         watched = [cell]
         for a in args:
             if type(a) is Array:
-                parents.append(None if a._node is None else (a._node, a._out))
+                node = a._node
+                parents.append(None if node is None else (node, a._out))
                 watched.append(a._written_at or a._watch())
             else:
                 parents.append(None)

@@ -14,6 +14,7 @@ from d2lblocks.errors import NotRecordedError
 
 # Stamps nodes and writes: a node is younger than its parents, so age is a valid order for the walk back.
 _clock = count(1)
+_age = attrgetter("age")
 
 
 def stamp() -> int:
@@ -78,12 +79,13 @@ class Leaf:
 
     def deposit(self, g: Any) -> None:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""
-        if self.req == "null":
-            return
-        if self.req == "add":
+        if self.req == "write":
+            if g is not self.grad:  # else the rule has written it there
+                self.grad[...] = g
+        elif self.req == "add":
             onp.add(self.grad, g, self.grad, casting="unsafe")
-        elif g is not self.grad:
-            self.grad[...] = g
+        else:
+            return
         self.fresh = True
 
 
@@ -142,7 +144,7 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     for y, g in zip(heads, seeds, strict=True):
         place = y._node, y._out
         grads[place] = grads[place] + g if place in grads else g
-    kept = {place: grads.get(place) for place in keep}
+    kept = {place: grads.get(place) for place in keep} if keep else {}
     before = state.pulling, state.training
     state.pulling, state.training = True, train_mode
     try:
@@ -167,7 +169,7 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                     grads[place] = grads[place] + part if place in grads else part
     finally:
         state.pulling, state.training = before
-    return {**kept, **grads}, order
+    return {**kept, **grads} if kept else grads, order
 
 
 def reachable(heads: Sequence) -> list[Node]:
@@ -191,7 +193,7 @@ def reachable(heads: Sequence) -> list[Node]:
         for place in node.parents:
             if place is not None and type(place[0]) is not Leaf:
                 stack.append(place[0])
-    return sorted(seen, key=attrgetter("age"), reverse=True)
+    return sorted(seen, key=_age, reverse=True)
 
 
 def buffers(parents: Sequence, grads: dict | None) -> list:

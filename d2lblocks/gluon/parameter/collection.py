@@ -125,8 +125,8 @@ class ParameterDict(Rich):
 
     def update(self, other: ParameterDict) -> None:
         """Take over the parameters of another dict; one name must mean one parameter."""
-        for name in self._params.keys() & other._params.keys():
-            if self._params[name] is not other._params[name]:
+        for name, p in other._params.items():
+            if self._params.get(name, p) is not p:
                 raise MismatchError(
                     f"Two different Parameters have the same name '{name}'. Give every block a prefix of its own, or none."
                 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import pkgutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
 from d2lblocks import kernels
-from d2lblocks.kernels._jit import KERNELS, PROBE, Array, Kernel
+from d2lblocks.kernels._jit import KERNELS, PROBE, Array, Kernel, environment
 
 TARGET: Any = cpu_target.target_context
 INT, SHORT, BYTE, REAL, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.DoubleType(), ir.IntType(1)
@@ -51,8 +50,7 @@ class Argument(NamedTuple):
 
 def tried(body: bytes) -> None:
     """Raise unless machine code works in a fresh process: what is wrong with it may end a process."""
-    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-P", "-c", TRIAL], input=body, capture_output=True, env=os.environ | path)
+    done = subprocess.run([sys.executable, "-P", "-c", TRIAL], input=body, capture_output=True, env=environment())
     if done.returncode:
         raise RuntimeError(f"The machine code does not work: {done.stderr.decode(errors='replace') or done.returncode}")
 

@@ -92,6 +92,8 @@ def write(file: Path, body: bytes) -> None:
     """Put a file in its place, whole or not at all; the oldest of many others go."""
     with replacing(file) as f:
         f.write(MAGIC + hashlib.sha256(body).digest() + body)
+        if os.name != "nt":
+            os.chmod(f.fileno(), 0o644)  # whatever the umask: what others can write is not read
     with contextlib.suppress(OSError):
         others = sorted(file.parent.glob("kernels-*.bin"), key=lambda other: other.stat().st_mtime)
         for other in others[:-KEPT]:
@@ -113,9 +115,11 @@ def writable() -> Path | None:
 @contextlib.contextmanager
 def turn(folder: Path) -> Iterator[None]:
     """Let one process at a time go on. The system itself ends the turn of a process that dies."""
-    with open(folder / f"{name()}.lock", "ab") as f:
-        while not locked(f.fileno()):
-            time.sleep(0.05)
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a lock that is somebody else's: then work may be done twice
+            f = stack.enter_context(open(folder / f"{name()}.lock", "ab"))
+            while not locked(f.fileno()):
+                time.sleep(0.05)
         yield
 
 

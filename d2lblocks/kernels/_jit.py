@@ -95,7 +95,7 @@ class Library:
         self.builtins: dict[str, Callable[..., bool]] | None = None  # None: not there yet; empty: given up
         self.builder: Any = None
         self.next = 0.0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def add(self, kernel: Kernel) -> None:
         """Give a kernel its machine code, now or later."""
@@ -143,7 +143,7 @@ class Library:
 
     def forked(self) -> None:
         """Forget what stayed in the process that this one was forked from."""
-        self.lock, self.builder = threading.Lock(), None
+        self.lock, self.builder = threading.RLock(), None
 
 
 def enabled() -> bool:
@@ -156,6 +156,12 @@ def enabled() -> bool:
     )
 
 
+def environment() -> dict[str, str]:
+    """Return environment variables for another Python that shall find this package, and nothing in its working folder."""
+    here, told = str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([here, told] if told else [here])}
+
+
 def started() -> Any:
     """Start a process in the background that makes the machine code; it may outlive this one. Return None if that fails."""
     subprocess = importlib.import_module("subprocess")
@@ -163,10 +169,9 @@ def started() -> Any:
         apart = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.IDLE_PRIORITY_CLASS}
     else:
         apart = {"start_new_session": True}  # Ctrl-C is not for it
-    path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
     try:
         builder = subprocess.Popen(
-            [sys.executable, "-P", "-m", "d2lblocks", "warm", "--kernels"], env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, "-P", "-m", "d2lblocks", "warm", "--kernels"], env=environment(),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **apart,
         )  # fmt: skip
     except OSError:

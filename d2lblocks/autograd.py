@@ -138,7 +138,7 @@ def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str
                 f"{x._data.dtype} and {g._data.shape} {g._data.dtype}."
             )
     for x, g, req in zip(variables, gradients, reqs, strict=True):
-        x._node, x._out = Leaf(g._data, req, private=False), 0
+        x._node, x._out = Leaf(g._data, req), 0
 
 
 def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:

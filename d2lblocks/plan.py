@@ -18,10 +18,11 @@ class Plan:
     """Buffers for the values of a program and for their gradients, and the calls that fill them in order."""
 
     def __init__(self, program: Any):
-        self.program, n = program, len(program.values)
+        self.program, n, recording = program, len(program.values), program.recording
         self.home = list(range(n))  # a value of other shape but the same numbers lies where the other lies
         self.raw: list[Any] = [None if v.held is None else v.held._data for v in program.values]
-        self.grad: list[Any] = [None] * n
+        self.grad: list[Any] = [None] * n  # of a leaf: None where its own buffer is written
+        self.ends = {k: leaf for k, (leaf, _) in zip(program.leaves, program.places, strict=True)}
         self.where: list[int] = [0] * (2 * n + 1)  # addresses: of values, of their gradients, 0 for nothing, extras
         self.none = 2 * n
         self.room = 0  # numbers that the greediest step needs for itself
@@ -33,7 +34,7 @@ class Plan:
         self.called: set[int] = set()  # values made by Python: they lie elsewhere each time
         self.ahead = self._ahead()
         self.fixed = {k for step in program.steps for k in step.outs} - self.called
-        self.back = self._back() if program.recording else []
+        self.back = self._back() if recording else []
         for k, raw in enumerate(self.raw):
             self.where[k] = self.where[k] if raw is None else address(raw)
         self.spare = onp.empty(self.room, onp.float32)
@@ -45,8 +46,8 @@ class Plan:
         self.ins = [(k, self.raw[k] if k in self.copied else None) for k in program.inputs]
         self.outs = [(k, self.array(k) if self.home[k] in self.fixed else None) for k in program.outputs]
         self.big = [k for k in program.outputs if k in self.fixed and self.home[k] == k and k not in self.copied]
-        self.given = [self.gradient(k) for k in program.outputs] if program.recording else []
-        self.found: list = []  # gradients of inputs and leaves
+        self.given = [self.gradient(k) for k in program.outputs] if recording else []
+        self.before = [self.gradient(k) if recording and program.values[k].wanted else None for k in program.inputs]
         self.bound = -1  # at this count of changes they were found to be the leaves' own buffers
 
     # ------------------------------------------------------------------------------------------ building
@@ -102,6 +103,8 @@ class Plan:
     def gradient(self, k: int) -> Any:
         """Return the gradient of value k in its shape; the buffer is made when first asked for."""
         home = self.home[k]
+        if home in self.ends and self.grad[home] is None:
+            return self.ends[home].grad
         if self.grad[home] is None:
             self.grad[home] = onp.zeros_like(self.raw[home])
             self.where[len(self.raw) + home] = address(self.grad[home])
@@ -208,18 +211,17 @@ class Plan:
             self._bind(alone)
         for call in self.back:
             call()
-        return self.found
+        found = [leaf.grad for leaf in self.ends.values()] if self.bound >= 0 else [self.gradient(k) for k in self.ends]
+        return self.before + found
 
     def _bind(self, alone: bool) -> None:
         """Choose where the gradients of the leaves go: into their own buffers, if nobody else has seen or filled them."""
-        program, n = self.program, len(self.raw)
-        for k, (leaf, _) in zip(program.leaves, program.places, strict=True):
-            own = alone and leaf.private and leaf.req == "write"
-            self.grad[k] = leaf.grad if own else onp.empty_like(leaf.grad)
-            self.slots[n + k] = address(self.grad[k])
-        inputs = [self.gradient(k) if program.values[k].wanted else None for k in program.inputs]
-        self.found = inputs + [self.grad[k] for k in program.leaves]
-        fixed = alone and all(leaf.private and leaf.req == "write" for leaf, _ in program.places)
+        fixed, n = True, len(self.raw)
+        for k, leaf in self.ends.items():
+            own = alone and leaf.free()
+            self.grad[k] = None if own else onp.empty_like(leaf.grad)
+            self.slots[n + k] = address(leaf.grad if own else self.grad[k])
+            fixed = fixed and own
         self.bound = changes[0] if fixed else -1
 
 

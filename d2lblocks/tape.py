@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any
 
 import numpy as onp
@@ -61,21 +62,18 @@ class Variable:
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 
-    __slots__ = ("grad", "req", "fresh", "private", "age")
+    __slots__ = ("grad", "req", "fresh", "age")
 
-    def __init__(self, grad: onp.ndarray, req: str, private: bool = True):
+    def __init__(self, grad: onp.ndarray, req: str):
         self.grad = grad
         self.req = req
         self.fresh = False  # has a backward pass written here since the last update?
-        self.private = private  # nobody has seen the buffer yet, so a rule may use it for its result
         self.age = next(_clock)
         changes[0] += 1
 
-    def show(self) -> None:
-        """From here on somebody may hold the buffer, or compute with it."""
-        if self.private:
-            self.private = False
-            changes[0] += 1
+    def free(self) -> bool:
+        """Return whether a rule may use the buffer for its result: nobody else holds it, who could be computing with it."""
+        return self.req == "write" and getrefcount(self.grad) == ALONE
 
     def deposit(self, g: Any) -> None:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""
@@ -87,6 +85,10 @@ class Leaf:
         else:
             return
         self.fresh = True
+
+
+_lonely = Leaf(onp.zeros(0), "write")
+ALONE = getrefcount(_lonely.grad)  # the count of a buffer that only its leaf holds
 
 
 class Node:
@@ -207,6 +209,6 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
             found.append(None)
             continue
         leaf = place[0]
-        own = type(leaf) is Leaf and grads is not None and leaf.private and leaf.req == "write" and place not in grads
+        own = type(leaf) is Leaf and grads is not None and place not in grads and leaf.free()
         found.append(leaf.grad if own else True)
     return found

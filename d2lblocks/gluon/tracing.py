@@ -245,7 +245,7 @@ def _facts(block: Any) -> list:
     facts = [block, bool(block._forward_hooks or block._forward_pre_hooks), *block._children.values()]
     for p in block._reg_params.values():
         x = p._data
-        facts += [x] if x is None else [x, x._data, x._node, x._node and x._node.private]
+        facts += [x] if x is None else [x, x._data, x._node]
     return facts
 
 

@@ -146,7 +146,7 @@ def test_a_short_run_has_a_history_too():
 
 def test_watch_leaves_gradient_buffers_private():
     _, trainer = trained(3)
-    assert all(p.data()._node.private for p in trainer._params if p.name.endswith("weight"))
+    assert all(p.data()._node.free() for p in trainer._params if p.name.endswith("weight"))
 
 
 def test_watch_stopped_hears_nothing_and_a_second_one_replaces_the_first():

@@ -150,8 +150,8 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
     """
     heads, seeds = _seeds(heads, head_grads)
     found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, into_leaves=True)
-    for (node, _), g in found.items():
-        node.deposit(g)
+    for (leaf, _), g in found.items():
+        leaf.deposit(g)
     if not retain_graph:
         for node in order:
             node.release()

@@ -72,6 +72,7 @@ class Program:
         held: list[Any] = [values[k].held for k in self.leaves]
         self.places = [(x._node, 0) for x in held]
         self.raw = [x._data for x in held]
+        self.ends: list = [] if any(values[k].wanted for k in inputs) else [None] * len(inputs) + self.places
         self.cells = [x._watch() for x in held]
         self.free: list[Plan] = []
 
@@ -96,10 +97,10 @@ class Program:
         held, cell = Held(inputs + self.raw), [0]
         held.plan, held.free = plan, self.free
         found = plan.forward(inputs)
-        parents: list = [x._node and (x._node, x._out) for x in arguments]
+        parents = self.ends or [x._node and (x._node, x._out) for x in arguments] + self.places
         watched = [cell, *[x._written_at or x._watch() for x in arguments], *self.cells]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
-        node = Node(self, held, {}, parents + self.places, outs, len(found), watched)
+        node = Node(self, held, {}, parents, outs, len(found), watched)
         made = []
         for k, z in enumerate(found):
             y = wrap(z)

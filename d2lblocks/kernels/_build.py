@@ -31,7 +31,7 @@ INT, SHORT, BYTE, REAL, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.
 HEAD = object.__basicsize__  # bytes of what every object begins with; its class is the last of it
 TYPE, DATA, NDIM, SHAPE, STRIDES, DESCR, FLAGS = HEAD - 8, HEAD, HEAD + 8, HEAD + 16, HEAD + 24, HEAD + 40, HEAD + 48
 ORDER, NUMBER = HEAD + 10, HEAD + 12  # in the object of a dtype: its byte order, and which it is
-C_ORDER, F_ORDER, USABLE = 0x1, 0x2, 0x500  # flags of an array; usable: aligned and writeable
+USABLE = 0x501  # flags of an array: in C order, aligned, writeable
 TRIAL = (
     "import sys; from d2lblocks.kernels import _jit; _jit.library.load(sys.stdin.buffer.read()); "
     "assert _jit.library.builtins"
@@ -45,7 +45,6 @@ class Argument(NamedTuple):
 
     value: Any
     size: Any = None
-    flags: Any = None  # of a flat array
 
 
 def tried(body: bytes) -> None:
@@ -91,7 +90,7 @@ def numba_type(hint: Any) -> Any:
     if isinstance(hint, type):
         return {bool: types.boolean, int: types.int64, float: types.float64}[hint]
     array: Array = hint.__metadata__[0]
-    return types.Array(from_dtype(onp.dtype(array.dtype)), array.ndim or 1, "C")
+    return types.Array(from_dtype(onp.dtype(array.dtype)), array.ndim, "C")
 
 
 class Builtin:
@@ -103,12 +102,8 @@ class Builtin:
         self.ndarray, args, n = function.args
         self.build = ir.IRBuilder(function.append_basic_block())
         self.refusal = function.append_basic_block("refusal")
-        self.first_flat: Any = None
         self.require("==", n, INT(len(hints)))
         found = [self.argument(hint, self.at(args, 8 * i)) for i, hint in enumerate(hints)]
-        orders = [a.flags for a in found if a.flags]
-        if orders:  # of flat arrays: all have C's or all Fortran's
-            self.require("!=", reduce(self.build.and_, orders, SHORT(C_ORDER | F_ORDER)), SHORT(0))
         self.run(loop, found)
         self.build.ret(self.call("PyBool_FromLong", INT, INT(1)))
         self.build.position_at_end(self.refusal)
@@ -151,40 +146,14 @@ class Builtin:
     def array(self, hint: Any, item: Any) -> Argument:
         """Return the array that an object is: one of the class ndarray itself, of the right dtype, in one piece."""
         wanted, build = hint.__metadata__[0], self.build
-        flat = wanted.ndim is None
         self.require("==", self.at(item, TYPE), self.ndarray)
-        dtype = self.at(item, DESCR)
+        self.require("==", self.at(item, NDIM, SHORT), SHORT(wanted.ndim))
+        self.require("==", build.and_(self.at(item, FLAGS, SHORT), SHORT(USABLE)), SHORT(USABLE))
+        dtype, shape, steps = self.at(item, DESCR), self.at(item, SHAPE), self.at(item, STRIDES)
         self.require("==", self.at(dtype, NUMBER, SHORT), SHORT(onp.dtype(wanted.dtype).num))
         self.require("==", self.at(dtype, ORDER, BYTE), BYTE(ord("=")))
-        flags, needed = self.at(item, FLAGS, SHORT), SHORT(USABLE if flat else USABLE | C_ORDER)
-        self.require("==", build.and_(flags, needed), needed)
-        ndim, shape = self.at(item, NDIM, SHORT), self.at(item, SHAPE)
-        if flat:
-            total = self.size_alike(ndim, shape)
-            lengths, strides = [total], [INT(onp.dtype(wanted.dtype).itemsize)]
-        else:
-            self.require("==", ndim, SHORT(wanted.ndim))
-            lengths = [self.at(shape, 8 * i) for i in range(wanted.ndim)]
-            strides = [self.at(self.at(item, STRIDES), 8 * i) for i in range(wanted.ndim)]
-            total = reduce(build.mul, lengths)
-        return Argument(self.struct(hint, item, lengths, strides), total, flags if flat else None)
-
-    def size_alike(self, ndim: Any, shape: Any) -> Any:
-        """Return how many numbers a flat array has; refuse it if its shape is not that of the first one."""
-        build, first = self.build, self.first_flat
-        if first:
-            self.require("==", ndim, first[0])
-        else:
-            size = cgutils.alloca_once_value(build, INT(1))
-        with cgutils.for_range(build, build.sext(ndim, INT)) as loop:
-            place = build.mul(loop.index, INT(8))
-            length = self.at(build.add(shape, place))
-            if first:
-                self.require("==", length, self.at(build.add(first[1], place)))
-            else:
-                build.store(build.mul(build.load(size), length), size)
-        self.first_flat = first or (ndim, shape, build.load(size))
-        return self.first_flat[2]
+        lengths, strides = ([self.at(row, 8 * i) for i in range(wanted.ndim)] for row in (shape, steps))
+        return Argument(self.struct(hint, item, lengths, strides), reduce(build.mul, lengths))
 
     def struct(self, hint: Any, item: Any, lengths: list, strides: list) -> Any:
         """Return an array as Numba knows it."""

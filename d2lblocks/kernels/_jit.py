@@ -26,13 +26,12 @@ class Array(NamedTuple):
     """An array that a kernel takes: of the class ndarray itself, aligned, writeable, in C order."""
 
     dtype: str
-    ndim: int | None  # None: any, in C or Fortran's order as all of its kind in a call, for the loop a vector
+    ndim: int
 
 
 # What a parameter of a loop may be, beside int, float and bool.
 Matrix = Annotated[onp.ndarray, Array("float32", 2)]
 Vector = Annotated[onp.ndarray, Array("float32", 1)]
-Flat = Annotated[onp.ndarray, Array("float32", None)]
 Table = Annotated[onp.ndarray, Array("int64", 2)]
 Numbers = Annotated[onp.ndarray, Array("float64", 2)]
 Integers = Annotated[onp.ndarray, Array("int64", 1)]
@@ -71,8 +70,8 @@ class Kernel:
 def kernel(equal: Callable | None = None, exact: bool = False) -> Callable[[Callable], Kernel]:
     """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments. None: the loop itself.
 
-    Annotations tell what a parameter is: Matrix, Vector, Flat, Table, Numbers, Integers, int, float or bool. Machine code
-    refuses all else, before it has read or written a number.
+    Annotations tell what a parameter is: Matrix, Vector, Table, Numbers, Integers, int, float or bool. Machine code refuses
+    all else, before it has read or written a number.
     """
 
     def made(loop: Callable) -> Kernel:

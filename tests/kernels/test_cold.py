@@ -154,12 +154,12 @@ def test_what_cannot_be_compiled_is_written_down(figure, tmp_path):
 SAFE = """
 import os, signal, sys, threading
 import numpy as onp
-from d2lblocks.kernels import _jit, update
-w, g, results = onp.zeros(200_000, "float32"), onp.ones(200_000, "float32"), []
+from d2lblocks.kernels import _jit, dense
+w, g, results = onp.zeros((500, 400), "float32"), onp.ones(400, "float32"), []
 before = sys.getrefcount(w)
 def work():
     mine = w.copy()
-    results.append(all([update.sgd.fast(mine, g, -1.0, 1.0, 0.0, 0.0) for _ in range(200)]) and (mine == 200).all())
+    results.append(all([dense.finish.fast(mine, g, False) for _ in range(200)]) and (mine == 200).all())
 threads = [threading.Thread(target=work) for _ in range(4)]
 [t.start() for t in threads], [t.join() for t in threads]
 print(results == [True] * 4, sys.getrefcount(w) == before)
@@ -171,9 +171,9 @@ if hasattr(os, "fork"):
 try:
     threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
     while True:
-        update.sgd.fast(w, g, -1.0, 1.0, 0.0, 0.0)
+        dense.finish.fast(w, g, False)
 except KeyboardInterrupt:
-    print(len(set(w)) == 1)
+    print(w[0, 0] > 0 and (w == w[0, 0]).all())
 """
 
 

@@ -59,6 +59,14 @@ class Variable:
         return self._written_at
 
 
+def mark(written: Iterable[Variable]) -> None:
+    """Note that all these were written now."""
+    now = next(_clock)
+    for x in written:
+        if x._written_at is not None:
+            x._written_at[0] = now
+
+
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from d2lblocks import io
@@ -13,6 +14,7 @@ from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.watch import tell, tell_once
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.optimizer import Updater, create
+from d2lblocks.tape import changes
 
 
 class StaleGradient(UserWarning, MXNetError):
@@ -42,6 +44,10 @@ class Trainer:
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
         self._updater = Updater(self._optimizer)
+        self._seen = -1  # at this count of changes the following was so
+        self._copies: dict[int, list[Any]] = {}  # of every parameter that learns, by its number
+        self._leaves: list[Any] = []
+        self._single: dict[int, Any] = {}  # those that live on one context
 
     @property
     def optimizer(self) -> Any:
@@ -85,15 +91,25 @@ class Trainer:
             )
         if not 0 < batch_size < float("inf"):
             raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
-        live = {i: p._copies for i, p in enumerate(self._params) if p._grad_req != "null"}
-        if not all(live.values()):
-            self._refuse_waiting(live)
-        if not ignore_stale_grad:
+        if self._seen != changes[0]:
+            self._look()
+        live = self._copies
+        if not ignore_stale_grad and not all(map(_is_fresh, self._leaves)):
             stale = [(i, x) for i, copies in live.items() for x in copies if not x._node.fresh]
             if stale:
                 told = [(self._params[i].name, x.ctx) for i, x in stale]
                 raise StaleGradient(_told(told, sum(map(len, live.values()))))
         return live
+
+    def _look(self) -> None:
+        """Find the copies of every parameter that learns and their leaves, after something has changed."""
+        live = {i: p._copies for i, p in enumerate(self._params) if p._grad_req != "null"}
+        if not all(live.values()):
+            self._refuse_waiting(live)
+        self._copies = live
+        self._leaves = [x._node for copies in live.values() for x in copies]
+        self._single = {i: copies[0] for i, copies in live.items() if len(copies) == 1}
+        self._seen = changes[0]
 
     def _refuse_waiting(self, live: dict[int, list[Any]]) -> None:
         """Raise for the first parameter that has no array yet, and say whether forward passed it by."""
@@ -110,11 +126,17 @@ class Trainer:
 
     def _move(self, live: dict[int, list[Any]], batch_size: int, gradient: Callable) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
-        single = {i: copies[0] for i, copies in live.items() if len(copies) == 1 and copies[0]._node.fresh}
+        single = self._single
+        if not all(map(_is_fresh, self._leaves)):
+            single = {i: x for i, x in single.items() if _fresh(x)}
         self._updater.move_all(single)
-        for x in single.values():
-            x._node.fresh = False
-        for i, copies in live.items() if len(single) < len(live) else ():
+        if len(single) == len(self._leaves):
+            for leaf in self._leaves:
+                leaf.fresh = False
+        for i, copies in live.items() if len(single) < len(self._leaves) else ():
+            if i in single:
+                copies[0]._node.fresh = False
+                continue
             data, grad = copies[0], gradient(copies)
             if grad is not None:
                 self._updater.move(i, grad, data)
@@ -143,6 +165,9 @@ class Trainer:
             if part != "t" and x.shape != p.shape:
                 raise ArgumentError(f"File '{fname}': the state of {p.name} has not the parameter's shape {p.shape}.")
         self._updater.take(arrays)
+
+
+_is_fresh = attrgetter("fresh")
 
 
 def _fresh(x: ndarray) -> bool:

@@ -351,12 +351,14 @@ class Table:
 def _stretch(plan: Plan, rows: list) -> Callable:
     """Return a function that runs these rows, also those still to come."""
     table: Any = None
+    work = 0
 
     def call() -> None:
-        nonlocal table
+        nonlocal table, work
         if table is None:
             table = onp.array(rows, onp.int64)
-        kernel.walk.fast(table, plan.slots, plan.status)
+            work = sum(kernel.work(row) for row in rows)
+        kernel.walk.fast(table, plan.slots, plan.status, work)
 
     return call
 

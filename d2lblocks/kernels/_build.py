@@ -24,7 +24,7 @@ from numba.core.registry import cpu_target
 from numba.np.arrayobj import populate_array
 
 from d2lblocks import kernels
-from d2lblocks.kernels._jit import KERNELS, PROBE, Array, Kernel, environment
+from d2lblocks.kernels._jit import KERNELS, PROBE, Array, Kernel, Work, environment
 
 TARGET: Any = cpu_target.target_context
 INT, SHORT, BYTE, REAL, BIT = ir.IntType(64), ir.IntType(32), ir.IntType(8), ir.DoubleType(), ir.IntType(1)
@@ -89,6 +89,8 @@ def numba_type(hint: Any) -> Any:
     """Return Numba's type for the annotation of a parameter."""
     if isinstance(hint, type):
         return {bool: types.boolean, int: types.int64, float: types.float64}[hint]
+    if hint is Work:
+        return types.int64
     array: Array = hint.__metadata__[0]
     return types.Array(from_dtype(onp.dtype(array.dtype)), array.ndim, "C")
 
@@ -126,6 +128,9 @@ class Builtin:
 
     def argument(self, hint: Any, item: Any) -> Argument:
         """Return what an object holds, or refuse it."""
+        if hint is Work:
+            value = self.argument(int, item).value
+            return Argument(value, value)
         if not isinstance(hint, type):
             return self.array(hint, item)
         build = self.build

@@ -34,6 +34,7 @@ Matrix = Annotated[onp.ndarray, Array("float32", 2)]
 Vector = Annotated[onp.ndarray, Array("float32", 1)]
 Table = Annotated[onp.ndarray, Array("int64", 2)]
 Numbers = Annotated[onp.ndarray, Array("float64", 2)]
+Work = Annotated[int, "numbers"]  # how many numbers the loop will read, where arrays are told by their addresses
 Integers = Annotated[onp.ndarray, Array("int64", 1)]
 
 KERNELS: list[Kernel] = []
@@ -70,7 +71,7 @@ class Kernel:
 def kernel(equal: Callable | None = None, exact: bool = False) -> Callable[[Callable], Kernel]:
     """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments. None: the loop itself.
 
-    Annotations tell what a parameter is: Matrix, Vector, Table, Numbers, Integers, int, float or bool. Machine code refuses
+    Annotations tell what a parameter is: Matrix, Vector, Table, Numbers, Integers, Work, int, float or bool. Machine code refuses
     all else, before it has read or written a number.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from d2lblocks.kernels._jit import Integers, Table, kernel
+from d2lblocks.kernels._jit import Integers, Table, Work, kernel
 from d2lblocks.kernels.dense import multiply_turned
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
@@ -97,8 +97,16 @@ def loss_back(n, k, kind, at, labels, remembered, to):
         ds[i * k + label(kind, labels, i)] -= g[i]
 
 
+def work(row: list[int]) -> int:
+    """Return how much work a row is, in numbers read or written at full speed."""
+    code, n, k, m = row[:4]
+    if code in (DENSE, DENSE_BACK):
+        return n * k * m // 16
+    return n * max(k, 1)
+
+
 @kernel()
-def walk(rows: Table, slots: Integers, status: Integers):  # noqa: C901
+def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C901
     """Do the work of every row in order; status[0] becomes 1 where a label is no class."""
     for r in range(len(rows)):
         row = rows[r]

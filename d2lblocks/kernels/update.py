@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.kernels._jit import Kernel, Numbers, Table, kernel
+from d2lblocks.kernels._jit import Kernel, Numbers, Table, Work, kernel
 from d2lblocks.kernels.product import floats
 
 
 def step(rule: Kernel, arrays: tuple, *numbers: float) -> None:
     """Run a rule over the arrays of one parameter: those that the kernel cannot read go by NumPy."""
     if alike(arrays):
-        rule.run(onp.array([addresses(arrays)]), onp.array([numbers], onp.float64))
+        rule.run(onp.array([addresses(arrays)]), onp.array([numbers], onp.float64), arrays[0].size)
     else:
         rule.equal.__wrapped__(*arrays, *numbers)  # pyright: ignore[reportFunctionMemberAccess]
 
@@ -41,7 +41,7 @@ def _each(rule: Callable) -> Callable:
     """Make of a rule for the arrays of one parameter one for a table of parameters."""
 
     @wraps(rule)
-    def equal(table: onp.ndarray, numbers: onp.ndarray) -> None:
+    def equal(table: onp.ndarray, numbers: onp.ndarray, work: int) -> None:
         for (n, *places), given in zip(table.tolist(), numbers.tolist(), strict=True):
             rule(*[floats(place, n) for place in places], *given)
 
@@ -63,7 +63,7 @@ def _sgd(w, g, lr, rescale, clip, wd):
 
 
 @kernel(_each(_sgd), exact=True)
-def sgd(table: Table, numbers: Numbers):
+def sgd(table: Table, numbers: Numbers, work: Work):
     """w -= lr g, for each row (n, w, g) with (lr, rescale, clip, wd)."""
     for r in range(len(table)):
         n = table[r, 0]
@@ -86,7 +86,7 @@ def _momentum(w, g, v, lr, momentum, rescale, clip, wd):
 
 
 @kernel(_each(_momentum), exact=True)
-def momentum(table: Table, numbers: Numbers):
+def momentum(table: Table, numbers: Numbers, work: Work):
     """v = momentum v - lr g, w += v, for each row (n, w, g, v) with (lr, momentum, rescale, clip, wd)."""
     for r in range(len(table)):
         n = table[r, 0]
@@ -115,7 +115,7 @@ def _adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
 
 
 @kernel(_each(_adam), exact=True)
-def adam(table: Table, numbers: Numbers):
+def adam(table: Table, numbers: Numbers, work: Work):
     """m, v: running means of g and g²; w -= eta m / (sqrt(v) + epsilon).
 
     Rows are (n, w, g, m, v) and (eta, beta1, beta2, epsilon, rescale, clip, wd).

@@ -35,6 +35,7 @@ class Together:
             self.kernel, _, numbers = recipes[0]
             self.table = onp.array([addresses(row) for row in arrays], onp.int64)
             self.numbers = onp.empty((len(arrays), len(numbers)))
+            self.work = int(self.table[:, 0].sum())
 
     def still(self, weights: dict[Any, Any], states: dict) -> bool:
         """Return whether the table is of these weights, gradients and states."""
@@ -70,7 +71,7 @@ class Together:
         _, _, numbers = optimizer.recipe(self.rows[0][3], lr, wd, t)
         for k, column in enumerate(numbers):
             self.numbers[:, k] = column
-        self.kernel.run(self.table, self.numbers)
+        self.kernel.run(self.table, self.numbers, self.work)
         mark(weights.values())
         return True
 

@@ -155,8 +155,10 @@ def test_machine_code_takes_every_float32_in_its_order_and_no_other():
     assert [dense.finish.fast(x, dense.NONE, False) for x in other] == [False] * len(other)
     assert not dense.finish.fast(a, dense.NONE) and not dense.finish.fast()
     table, numbers = onp.array([[6, a.ctypes.data, a.ctypes.data]]), onp.array([[-1.0, 1.0, 0.0, 0.0]])
-    assert not update.sgd.fast(table, numbers.astype("float32")) and not update.sgd.fast(table.astype("int32"), numbers)
-    assert (a == 1).all() and update.sgd.fast(table, numbers) and (a == 2).all()
+    assert not update.sgd.fast(table, numbers.astype("float32"), 6) and not update.sgd.fast(
+        table.astype("int32"), numbers, 6
+    )
+    assert (a == 1).all() and update.sgd.fast(table, numbers, 6) and (a == 2).all()
     with pytest.raises(TypeError):
         dense.finish.fast(a, b=dense.NONE)
 

@@ -28,7 +28,7 @@ def cases(n, k, m, rng):
     yield program.ADD, 0, [real(n), real(n)], [0]
 
 
-def done(run, code, sizes, kind, arrays, written):
+def done(run, code, sizes, kind, arrays, written, work=0):
     """Run one row on copies; return what it has written."""
     n, k, m = sizes
     arrays = [None if a is None else a.copy() for a in arrays]
@@ -36,7 +36,7 @@ def done(run, code, sizes, kind, arrays, written):
     slots = onp.array([0, *[0 if a is None else a.ctypes.data for a in arrays], room.ctypes.data], "int64")
     places = [*range(1, len(arrays) + 1)] + [0] * (7 - len(arrays))
     status = onp.zeros(1, "int64")
-    run(onp.array([[code, n, k, m, kind, *places]], "int64"), slots, status)
+    run(onp.array([[code, n, k, m, kind, *places]], "int64"), slots, status, work)
     assert not status[0]
     return [arrays[i] for i in written]
 
@@ -54,7 +54,7 @@ def test_rows(sizes, odd):
                     a.reshape(-1)[rng.integers(a.size)] = onp.nan
         with onp.errstate(all="ignore"):
             right = done(program.walk.loop, code, sizes, kind, arrays, written)
-        for a, b in zip(done(program.walk.run, code, sizes, kind, arrays, written), right, strict=True):
+        for a, b in zip(done(program.walk.run, code, sizes, kind, arrays, written, 10**6), right, strict=True):
             onp.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-6 * max(sizes))
         seen.add(code)
     assert seen == set(range(program.CHAIN))
@@ -71,5 +71,5 @@ def test_a_wrong_label_ends_the_walk(label):
         )
         slots = onp.array([0, *[a.ctypes.data for a in (scores, labels, out, p)]], "int64")
         status = onp.zeros(1, "int64")
-        run(onp.array([[program.LOSS, 2, 3, 0, 2, 1, 2, 3, 4, 0, 0, 0]], "int64"), slots, status)
+        run(onp.array([[program.LOSS, 2, 3, 0, 2, 1, 2, 3, 4, 0, 0, 0]], "int64"), slots, status, 0)
         assert status[0] == 1

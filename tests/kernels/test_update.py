@@ -22,7 +22,7 @@ def moved(function, parameters, numbers):
     parameters = [[a.copy() for a in arrays] for arrays in parameters]
     table = onp.array([update.addresses(arrays) for arrays in parameters])
     with onp.errstate(all="ignore"):
-        function(table, onp.array(numbers))
+        function(table, onp.array(numbers), 10**6)  # so much work that the GIL is let go
     return [a for arrays in parameters for a in arrays]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import os
@@ -10,6 +11,8 @@ import re
 import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
+
+from d2lblocks.formats.checksum import PIECE, Checksum
 
 _calls = itertools.count()
 
@@ -35,8 +38,7 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
             if mode is not None:
                 os.chmod(temporary, stat.S_IMODE(mode))
             yield f
-            f.flush()
-            os.fsync(f.fileno())
+            sync(f)
         os.replace(temporary, target)
         _sync_folder(folder)
     except BaseException as problem:  # Ctrl-C too: nothing is left lying about
@@ -100,8 +102,31 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def write_all(f: BinaryIO, data: Any) -> None:
-    """Write every byte; a short write is an error of the disk, not a success."""
-    view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
+def reserve(f: BinaryIO, size: int) -> None:
+    """Take the room on the disk now, where the system can: a full disk is found before anything is written."""
+    if size and hasattr(os, "posix_fallocate") and stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+        try:
+            os.posix_fallocate(f.fileno(), 0, size)
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+
+
+def sync(f: BinaryIO) -> None:
+    """Wait until the disk has all that was written."""
+    f.flush()
+    if stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+        os.fsync(f.fileno())
+
+
+def write_all(f: BinaryIO, data: Any, crc: Checksum | None = None) -> None:
+    """Write every byte, and add it to the checksum; a short write is an error of the disk, not a success."""
+    whole = memoryview(data)
+    view = whole.cast("B") if whole.nbytes else memoryview(b"")
     while view:
-        view = view[f.write(view) :]
+        piece = view[:PIECE]
+        if crc is not None:
+            crc.add(piece)
+        while piece:
+            piece = piece[f.write(piece) :]
+        view = view[PIECE:]

@@ -291,8 +291,11 @@ class Block(Rich):
 
     # ---------------------------------------------------------------------------------------- files
 
-    def save_parameters(self, filename: str | os.PathLike, deduplicate: bool = False) -> None:
-        """Save names and numbers, not the architecture. Names follow the structure: hidden.weight, 0.bias."""
+    def save_parameters(self, filename: str | os.PathLike, deduplicate: bool = False, checksum: bool = True) -> None:
+        """Save names and numbers, not the architecture. Names follow the structure: hidden.weight, 0.bias.
+
+        The suffix chooses the form, .params, .safetensors or .npz; `checksum` lets loading find any damage.
+        """
         found = self._collect_params_with_prefix()
         saved = {id(p) for p in found.values()}
         lost = [p.name for p in self.collect_params().values() if id(p) not in saved]
@@ -313,7 +316,7 @@ class Block(Rich):
             raise DeferredInitializationError(
                 f"{problem} forward has run, but never reached the block of {waiting}: call it there, or give its sizes."
             ) from None
-        io.save(filename, arrays)
+        io.save(filename, arrays, checksum)
 
     def load_parameters(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False,
                         ignore_extra: bool = False, cast_dtype: bool = False,

@@ -93,5 +93,5 @@ def test_net(entry, tmp_path):
     onp.testing.assert_allclose(
         net(np.array(numbers(entry["input"]))).asnumpy(), numbers(entry["output"]), rtol=1e-5, atol=1e-6
     )
-    net.save_parameters(str(tmp_path / "again"), deduplicate="dedup" in entry["file"])
+    net.save_parameters(str(tmp_path / "again"), deduplicate="dedup" in entry["file"], checksum=False)
     assert (tmp_path / "again").read_bytes() == (FOLDER / entry["file"]).read_bytes()

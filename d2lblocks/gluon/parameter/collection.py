@@ -186,14 +186,14 @@ class ParameterDict(Rich):
 
     # ---------------------------------------------------------------------------------------- files
 
-    def save(self, filename: str | os.PathLike, strip_prefix: str = "") -> None:
+    def save(self, filename: str | os.PathLike, strip_prefix: str = "", checksum: bool = True) -> None:
         """Save under full names, without `strip_prefix`."""
         arrays = {}
         for p in self.values():
             if not p.name.startswith(strip_prefix):
                 raise ArgumentError(f"Prefix '{strip_prefix}' is to be stripped, but Parameter's name is '{p.name}'.")
             arrays[p.name[len(strip_prefix) :]] = p.list_data()[0]
-        io.save(filename, arrays)
+        io.save(filename, arrays, checksum)
 
     def load(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False, ignore_extra: bool = False,
              restore_prefix: str = "", cast_dtype: bool = False, dtype_source: str = "current") -> None:  # fmt: skip

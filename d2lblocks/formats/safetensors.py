@@ -1,0 +1,144 @@
+"""The files that PyTorch, JAX and others exchange: u64 length | a table in JSON | the numbers of all arrays.
+
+The bytes come from the package `safetensors`; here every entry of the table is checked before, and a checksum added.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import zlib
+from typing import Any
+
+import numpy as onp
+
+from d2lblocks.formats.atomic import replacing, reserve, write_all
+from d2lblocks.formats.source import Source, check_dtype, widened
+
+_KINDS = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "U8": "|u1", "I32": "<i4", "I8": "|i1", "I64": "<i8", "BOOL": "|b1",
+          "BF16": "<u2"}  # fmt: skip
+_LONGEST = 100_000_000  # bytes of the table; the package has the same bound
+_CRC = "d2lblocks.crc32"
+_BLANK = f'"{_CRC}":"00000000"'.encode()
+
+
+def _package(name: str) -> Any:
+    """Import the package when it is needed: who keeps to .params files does without."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImportError(
+            "Files in the form of safetensors need the package of that name: pip install safetensors. Files with another "
+            "suffix, such as .params, need nothing."
+        ) from None
+
+
+def starts(start: bytes, size: int) -> bool:
+    """Tell a file by its first 16 bytes."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size
+
+
+def read(source: Source) -> dict[str, onp.ndarray]:
+    """Return the arrays of a .safetensors file by name; bfloat16 becomes float32."""
+    package = _package("safetensors")
+    length = int.from_bytes(source.start[:8], "little")
+    if length > min(_LONGEST, source.size - 8):
+        raise source.fail(f"truncated: a table of {length} bytes")
+    whole = source.take(source.size, "the file")
+    data = memoryview(whole)[8 + length :]
+    source.at = 8
+    table = _parse(source, whole[8 : 8 + length])
+    told = table.pop("__metadata__", {})
+    if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
+        raise source.fail("the metadata are no texts")
+    _check_tiling(source, {name: _extent(source, name, entry) for name, entry in table.items()}, len(data))
+    if _CRC in told and told[_CRC] != _checksum(data, table):
+        raise source.fail("the checksum does not fit: some byte was changed")
+    try:
+        parts = dict(package.deserialize(whole))
+    except package.SafetensorError as problem:
+        raise source.fail(str(problem)) from None
+    return {name: _array(source, name, parts[name]) for name in table}
+
+
+def _parse(source: Source, text: bytes) -> dict[str, Any]:
+    """Return the table; a name may stand in it once."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name is there twice")
+        return found
+
+    try:
+        return json.loads(text.decode(), object_pairs_hook=once)
+    except (ValueError, RecursionError) as problem:
+        raise source.fail(f"the table is damaged: {problem}") from None
+
+
+def _extent(source: Source, name: str, entry: Any) -> tuple[int, int]:
+    """Return from where to where the numbers of an array go, after a look at all that is said of it."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise source.fail(f"{name!r} must tell dtype, shape and data_offsets")
+    kind, shape, place = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise source.fail(f"{name!r} has the dtype {kind!r}, expected one of {', '.join(_KINDS)}")
+    if "\0" in name or not all(_is_sizes(thing) for thing in (shape, place)) or len(place) != 2:
+        raise source.fail(f"{name!r} has the impossible shape {shape} or place {place}")
+    nbytes = source.nbytes(tuple(shape), onp.dtype(_KINDS[kind]), repr(name))
+    if place[1] - place[0] != nbytes:
+        raise source.fail(f"{name!r} of shape {shape} needs {nbytes} bytes, got {place}")
+    return place[0], place[1]
+
+
+def _is_sizes(thing: Any) -> bool:
+    return isinstance(thing, list) and all(type(n) is int and n >= 0 for n in thing)
+
+
+def _check_tiling(source: Source, extents: dict[str, tuple[int, int]], size: int) -> None:
+    """All numbers belong to one array: no hole, no overlap, no rest."""
+    end = 0
+    for name, (start, stop) in sorted(extents.items(), key=lambda item: item[1]):
+        if start != end:
+            raise source.fail(f"{name!r} starts at byte {start} of the numbers, expected {end}")
+        end = stop
+    if end != size:
+        raise source.fail(f"truncated or too long: the arrays need {end} bytes, {size} are there")
+
+
+def _checksum(data: Any, table: dict[str, Any]) -> str:
+    told = "".join(
+        f"{name}\0{entry['dtype']}\0{','.join(map(str, entry['shape']))}\0" for name, entry in sorted(table.items())
+    )
+    return f"{zlib.crc32(told.encode(), zlib.crc32(data)):08x}"
+
+
+def _array(source: Source, name: str, part: dict[str, Any]) -> onp.ndarray:
+    raw = onp.frombuffer(part["data"], _KINDS[part["dtype"]]).reshape(part["shape"])
+    return source.check(widened(raw) if part["dtype"] == "BF16" else raw, repr(name))
+
+
+def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: bool = True) -> None:
+    """Write arrays as a .safetensors file, such as PyTorch's safetensors.torch.load_file reads."""
+    package = _package("safetensors.numpy")
+    for raw in arrays.values():
+        check_dtype(raw)
+    rows = {  # the package writes nonsense for anything but rows one behind the other
+        name: onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")).reshape(raw.shape) for name, raw in arrays.items()
+    }
+    version = importlib.import_module(
+        "d2lblocks"
+    ).__version__  # the index of the package, not whole while it imports this
+    told = {"format": "pt", "producer": f"d2lblocks {version}"} | ({_CRC: "00000000"} if checksum else {})
+    whole = package.save(rows, told)
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    head, data = whole[:begin], memoryview(whole)[begin:]
+    if checksum:
+        table = json.loads(head[8:])
+        del table["__metadata__"]
+        head = head.replace(_BLANK, f'"{_CRC}":"{_checksum(data, table)}"'.encode())
+    with replacing(file) as f:
+        reserve(f, len(whole))
+        write_all(f, head)
+        write_all(f, data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import io
 import os
 import struct
@@ -19,8 +21,9 @@ from d2lblocks.formats.source import DTYPES, Source, check_dtype
 NPY, ZIP = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 _HEADER = 10_000  # no header of an array is longer
 _RATIO = 1100  # deflate makes nothing smaller than 1 / 1032
+_KINDS = {text: onp.dtype(text) for kind in DTYPES for text in (kind.str, kind.newbyteorder(">").str)}
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError, KeyError, OverflowError,
-           struct.error, SyntaxError, TypeError)  # fmt: skip
+           struct.error)  # fmt: skip
 
 
 def read_npy(source: Source) -> list[onp.ndarray]:
@@ -40,7 +43,11 @@ def read(source: Source) -> dict[str, onp.ndarray]:
             return {info.filename[:-4]: _read_member(source, archive, info) for info in members}
     except FormatError:
         raise
-    except _BROKEN as problem:
+    except (*_BROKEN, OSError) as problem:
+        if (
+            isinstance(problem, OSError) and problem.errno != errno.EINVAL
+        ):  # a place before the start or beyond all bounds
+            raise
         raise source.fail(f"the zip archive cannot be read: {problem or type(problem).__name__}") from None
 
 
@@ -60,6 +67,8 @@ def _check_archive(source: Source, archive: zipfile.ZipFile, members: list[zipfi
         raise source.fail(f"the archive tells of {total} entries, but {len(members)} are there")
     if len(set(names)) != len(names):
         raise source.fail("a name is there twice")
+    if min((info.header_offset for info in members), default=source.size - 22) != 0:
+        raise source.fail("the zip archive does not start at the start of the file")
     for info in members:
         if not info.filename.endswith(".npy"):
             raise source.fail(f"{info.filename!r} is no array")
@@ -81,16 +90,13 @@ def _read_member(source: Source, archive: zipfile.ZipFile, info: zipfile.ZipInfo
 def _read_array(source: Source, f: Any, size: int, what: str) -> onp.ndarray:
     """Return one array, from a stream of `size` bytes in NumPy's form."""
     try:
-        version = onp.lib.format.read_magic(f)
-        read_header = {1: onp.lib.format.read_array_header_1_0, 2: onp.lib.format.read_array_header_2_0}[version[0]]
-        shape, fortran, dtype = read_header(f, max_header_size=_HEADER)
-    except _BROKEN as problem:
+        shape, fortran, descr = _header(f)
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as problem:
         raise source.fail(f"{what} has a damaged header: {problem}") from None
-    if dtype.newbyteorder("=") not in DTYPES:
-        cure = "; it holds Python objects, which are never opened: they can run code" if dtype.hasobject else ""
-        raise source.fail(f"{what} has the dtype {dtype}, expected one of {', '.join(DTYPES.values())}{cure}")
-    if any(not isinstance(n, int) or isinstance(n, bool) for n in shape):
-        raise source.fail(f"{what} has the impossible shape {shape}")
+    if descr not in _KINDS:
+        cure = "; Python objects are never opened: they can run code" if descr == "|O" else ""
+        raise source.fail(f"{what} has the dtype {descr!r}, expected one of {', '.join(DTYPES.values())}{cure}")
+    dtype = _KINDS[descr]
     nbytes, left = source.nbytes(shape, dtype, what), size - f.tell()
     if nbytes > left:
         raise source.fail(f"truncated: {what} of shape {shape} needs {nbytes} bytes, {left} are left")
@@ -101,6 +107,24 @@ def _read_array(source: Source, f: Any, size: int, what: str) -> onp.ndarray:
         if f.readinto(piece) != len(piece):
             raise source.fail(f"truncated: {what} needs {raw.nbytes} bytes")
     return onp.ascontiguousarray(source.check(raw, what).T) if fortran else source.check(raw, what)
+
+
+def _header(f: Any) -> tuple[tuple, bool, str]:
+    """Return shape, whether columns come first, and dtype: a dict in Python's notation, behind its length."""
+    start = f.read(8)
+    if start[:6] != NPY or start[6] not in (1, 2, 3):
+        raise ValueError(f"it starts with {start.hex()}")
+    length = int.from_bytes(f.read(2 if start[6] == 1 else 4), "little")
+    text = f.read(min(length, _HEADER))
+    if len(text) != length:
+        raise ValueError(f"{length} bytes are told, {len(text)} are there")
+    told = ast.literal_eval(text.decode("latin1").strip())
+    shape, fortran, descr = told["shape"], told["fortran_order"], told["descr"]
+    if len(told) != 3 or type(fortran) is not bool or type(descr) is not str:
+        raise ValueError(f"{told} cannot be an array")
+    if type(shape) is not tuple or any(type(n) is not int for n in shape):
+        raise ValueError(f"the shape is {shape}")
+    return shape, fortran, descr
 
 
 def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.ndarray]) -> None:

@@ -116,8 +116,8 @@ def test_files_of_other_tools(entry, tmp_path):
 
 START = [(b"<!DOCTYPE html>", "HTML"), (b"\n  <html>", "HTML"), (b"\x1f\x8b\x08", "gzip"), (b"\x89HDF\r\n", "HDF5"),
          (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"),
-         (b"\x80\x05\x95", "pickle"), (b"\xef\xbb\xbf<html>", "HTML"), (b"\x93NUMPY", "damaged header"), (b"", "the file is empty"),
-         (b"\x12", "first bytes are 12"), (b"{", "first bytes are 7b")]  # fmt: skip
+         (b"\x80\x05\x95", "pickle"), (b"\xef\xbb\xbf<html>", "HTML"), (b"\x93NUMPY", "damaged header"),
+         (b"", "the file is empty"), (b"\x12", "first bytes are 12"), (b"{", "first bytes are 7b")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("start", "word"), START)

@@ -17,7 +17,7 @@ FLOORS = [
     {"io", "npx"},
     {"initializer", "optimizer"},
     {"gluon"},
-    {"reprs", "__init__", "doctor", "cli", "__main__"},
+    {"reprs", "checkpoint", "__init__", "doctor", "cli", "__main__"},
 ]
 TOP = {
     "pyproject.toml", "d2lblocks", "chapters", "widgets", "tests", "binder", "run.py", "README.md", "CHANGELOG.md",

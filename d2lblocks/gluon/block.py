@@ -296,6 +296,10 @@ class Block(Rich):
 
         The suffix chooses the form, .params, .safetensors or .npz; `checksum` lets loading find any damage.
         """
+        io.save(filename, self.saved_arrays(deduplicate), checksum)
+
+    def saved_arrays(self, deduplicate: bool = False) -> dict[str, ndarray]:
+        """Return what `save_parameters` saves: the arrays of all parameters by structural name."""
         found = self._collect_params_with_prefix()
         saved = {id(p) for p in found.values()}
         lost = [p.name for p in self.collect_params().values() if id(p) not in saved]
@@ -308,7 +312,7 @@ class Block(Rich):
             first = {id(p): p for p in found.values()}
             found = {last[key]: p for key, p in first.items()}
         try:
-            arrays = {name: p.list_data()[0] for name, p in found.items()}
+            return {name: p.list_data()[0] for name, p in found.items()}
         except DeferredInitializationError as problem:
             if self._last_call is None:
                 raise
@@ -316,7 +320,6 @@ class Block(Rich):
             raise DeferredInitializationError(
                 f"{problem} forward has run, but never reached the block of {waiting}: call it there, or give its sizes."
             ) from None
-        io.save(filename, arrays, checksum)
 
     def load_parameters(self, filename: str | os.PathLike, ctx: Any = None, allow_missing: bool = False,
                         ignore_extra: bool = False, cast_dtype: bool = False,

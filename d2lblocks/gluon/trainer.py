@@ -11,6 +11,7 @@ from typing import Any
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MXNetError, kind_of, listed
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
+from d2lblocks.gluon.parameter.single import agree
 from d2lblocks.gluon.watch import tell, tell_once
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.optimizer import Updater, create
@@ -155,16 +156,26 @@ class Trainer:
         """Take back what `save_states` wrote."""
         loaded = io.load(fname)
         arrays = loaded if isinstance(loaded, dict) else {}
+        self._check_states(arrays, fname)
+        self._updater.take(arrays)
+
+    def _check_states(self, arrays: dict[str, ndarray], fname: Any) -> None:
+        """Raise ArgumentError, naming the file, unless these are the states of these parameters."""
         for name, x in arrays.items():
             i, _, part = name.partition(".")
-            if not (part and i.isdigit() and int(i) < len(self._params)):
+            if not (i.isdecimal() and int(i) < len(self._params) and (part == "t" or part.isdecimal())):
                 raise ArgumentError(
                     f"File '{fname}': {name!r} is no state of one of {len(self._params)} parameters, as save_states writes."
                 )
-            p = self._params[int(i)]
-            if part != "t" and x.shape != p.shape:
-                raise ArgumentError(f"File '{fname}': the state of {p.name} has not the parameter's shape {p.shape}.")
-        self._updater.take(arrays)
+            p, shape = self._params[int(i)], x.shape if part == "t" else None
+            if part == "t" and (shape != () or x.dtype.kind != "i"):
+                raise ArgumentError(
+                    f"File '{fname}': {name!r} is no number of updates, but {x.dtype} of shape {shape}."
+                )
+            if part != "t" and p.shape is not None and not agree(p.shape, x.shape):
+                raise ArgumentError(
+                    f"File '{fname}': the state of {p.name} has the shape {x.shape}, not that of the parameter, {p.shape}."
+                )
 
 
 _is_fresh = attrgetter("fresh")

@@ -70,13 +70,18 @@ def _stem(base: str) -> str:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make the rename itself durable, where folders can be synced."""
-    with contextlib.suppress(OSError):
+    """Make the rename itself durable, where folders can be opened and synced."""
+    try:
         handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except OSError:  # Windows, and folders in which one may write but not look
+        return
+    try:
+        os.fsync(handle)
+    except OSError as problem:
+        if problem.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _remove_orphans(folder: str, base: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from d2lblocks import np, npx
 
+resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill")
 slow = pytest.mark.slow
 OLD, NEW = np.full((700,), 1.0), np.full((900,), 2.0)
@@ -172,8 +173,6 @@ def test_kill_9_in_save_loops(tmp_path, kills):
 
 
 def limited(file, size, reserve):
-    import resource
-
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     if not reserve:  # as on systems that cannot take the room at once
         del os.posix_fallocate

@@ -40,7 +40,7 @@ def _missing(names: list, arrays: dict, source: str) -> list[str]:
         f"Parameter '{name}' is missing in {source}, which contains parameters: {listed(arrays)}. "
         f"{nearest(name, arrays)}Set allow_missing=True to ignore missing parameters."
         for name in names[:1]
-    ] + _others("Missing too", names)
+    ] + _others("Missing too", names, arrays)
 
 
 def _extra(names: list, targets: dict, source: str) -> list[str]:
@@ -49,11 +49,16 @@ def _extra(names: list, targets: dict, source: str) -> list[str]:
         f"{listed(targets)}. {nearest(name, targets)}Set ignore_extra=True to ignore. Files written by "
         "net.save_parameters use structural names, which do not depend on name counters."
         for name in names[:1]
-    ] + _others("Not present either", names)
+    ] + _others("Not present either", names, targets)
 
 
-def _others(what: str, names: list) -> list[str]:
-    return [f"{what}: {listed(names[1:])}."] if len(names) > 1 else []
+def _others(what: str, names: list, there: dict) -> list[str]:
+    """Return a sentence on all names but the first, each with the most similar one on the other side."""
+    if len(names) < 2:
+        return []
+    close = {name: nearest(name, there).removeprefix("Did you mean ").strip() for name in names[1 : 1 + _MOST]}
+    told = [f"'{name}'" + (f" ({other}" + ")" if other else "") for name, other in close.items()]
+    return [f"{what}: {', '.join(told)}" + (f", ... ({len(names) - 1} in all)." if len(names) - 1 > _MOST else ".")]
 
 
 def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) -> str | None:

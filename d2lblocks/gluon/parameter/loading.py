@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as onp
+
 from d2lblocks.context import Context
-from d2lblocks.errors import ArgumentError, MismatchError, listed, nearest
+from d2lblocks.errors import ArgumentError, MismatchError, listed, nearest, warn
 from d2lblocks.gluon.parameter.single import Parameter, agree, contexts_of
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
@@ -23,37 +25,38 @@ def load_into(targets: dict[str, Parameter], arrays: dict[str, ndarray], source:
     found = {id(p) for _, p, _ in plan}  # a tied parameter counts as found under each of its names
     missing = [name for name, p in targets.items() if id(p) not in found]
     extra = [name for name in arrays if name not in targets]
-    problems = [] if allow_missing else _missing(missing, arrays, source)
-    problems += [] if ignore_extra else _extra(extra, targets, source)
+    problems = [] if allow_missing else _missing(missing, extra, arrays, source)
+    problems += [] if ignore_extra else _extra(extra, missing, targets, source)
     problems += [text for entry in plan if (text := _misfit(*entry, source, cast_dtype))]
     if problems:
         more = [f"... and {len(problems) - _MOST} more."] if len(problems) > _MOST else []
         raise MismatchError("\n".join(problems[:_MOST] + more))
+    _warn_of_ties(plan, source)
     contexts = contexts_of(ctx)
     for _, p, x in plan:
         _assign(p, x, contexts, cast_dtype and dtype_source == "saved")
 
 
-def _missing(names: list, arrays: dict, source: str) -> list[str]:
+def _missing(names: list, others: list, arrays: dict, source: str) -> list[str]:
     """Return a sentence on the first name, with what the file has instead, and one on the others."""
     return [
         f"Parameter '{name}' is missing in {source}, which contains parameters: {listed(arrays)}. "
-        f"{nearest(name, arrays)}Set allow_missing=True to ignore missing parameters."
+        f"{nearest(name, others)}Set allow_missing=True to ignore missing parameters."
         for name in names[:1]
-    ] + _others("Missing too", names, arrays)
+    ] + _others("Missing too", names, others)
 
 
-def _extra(names: list, targets: dict, source: str) -> list[str]:
+def _extra(names: list, others: list, targets: dict, source: str) -> list[str]:
     return [
         f"Parameter '{name}' loaded from {source} is not present in the net, which contains parameters: "
-        f"{listed(targets)}. {nearest(name, targets)}Set ignore_extra=True to ignore. Files written by "
+        f"{listed(targets)}. {nearest(name, others)}Set ignore_extra=True to ignore. Files written by "
         "net.save_parameters use structural names, which do not depend on name counters."
         for name in names[:1]
-    ] + _others("Not present either", names, targets)
+    ] + _others("Not present either", names, others)
 
 
-def _others(what: str, names: list, there: dict) -> list[str]:
-    """Return a sentence on all names but the first, each with the most similar one on the other side."""
+def _others(what: str, names: list, there: list) -> list[str]:
+    """Return a sentence on all names but the first, each with the most similar one that the other side has too much."""
     if len(names) < 2:
         return []
     close = {name: nearest(name, there).removeprefix("Did you mean ").strip() for name in names[1 : 1 + _MOST]}
@@ -74,6 +77,15 @@ def _misfit(name: str, p: Parameter, x: ndarray, source: str, cast_dtype: bool) 
             f"{as_dtype(p.dtype)} vs saved {x.dtype}. Set cast_dtype=True to cast the dtype of saved params."
         )
     return None
+
+
+def _warn_of_ties(plan: list[tuple[str, Parameter, ndarray]], source: str) -> None:
+    """Warn where one parameter has several names and the file other numbers under each; the last ones stay."""
+    first: dict[int, tuple[str, ndarray]] = {}
+    for name, p, x in plan:
+        other, y = first.setdefault(id(p), (name, x))
+        if not onp.array_equal(x._data, y._data, equal_nan=x.dtype.kind == "f"):
+            warn(f"'{other}' and '{name}' are one parameter, but {source} has two sets of numbers; the last one stays.")
 
 
 def _assign(p: Parameter, x: ndarray, contexts: list[Context], take_dtype: bool) -> None:
@@ -98,4 +110,7 @@ def named(loaded: Any, filename: Any) -> dict[str, ndarray]:
             f"File '{filename}' holds {'a list of arrays without names' if loaded else 'nothing'}; a net finds its "
             "parameters by their names. Save it with net.save_parameters(file)."
         )
-    return {re.sub("^(arg|aux):", "", name): x for name, x in loaded.items()}
+    found = {re.sub("^(arg|aux):", "", name): x for name, x in loaded.items()}
+    if len(found) < len(loaded):
+        raise ArgumentError(f"File '{filename}' has one name under both arg: and aux:, and a net has it once.")
+    return found

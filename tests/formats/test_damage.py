@@ -181,7 +181,8 @@ TABLE_LIES = [
     table({"a": entry((8,), kind="BOOL")}, b"\x01\x02" + bytes(6)),
     table({"a": entry()}, bytes(9)), table({"a": entry()}, bytes(7)), table({"a\0b": entry()}),
     table({"a": entry(), "__metadata__": {"d2lblocks.crc32": "00000000"}}),
-    table({"a": entry(), "__metadata__": {"producer": "d2lblocks 0.1.0", "d2lclocks.crc32": "00000000"}}), table({"\ud800": entry()}),
+    table({"a": entry(), "__metadata__": {"producer": "d2lblocks 0.1.0", "d2lclocks.crc32": "00000000"}}),
+    table({"\ud800": entry()}),
 ]  # fmt: skip
 
 

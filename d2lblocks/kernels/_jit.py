@@ -71,8 +71,8 @@ class Kernel:
 def kernel(equal: Callable | None = None, exact: bool = False) -> Callable[[Callable], Kernel]:
     """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments. None: the loop itself.
 
-    Annotations tell what a parameter is: Matrix, Vector, Table, Numbers, Integers, Work, int, float or bool. Machine code refuses
-    all else, before it has read or written a number.
+    Annotations tell what a parameter is: Matrix, Vector, Table, Numbers, Integers, Work, int, float or bool. Machine code
+    refuses all else, before it has read or written a number.
     """
 
     def made(loop: Callable) -> Kernel:

@@ -120,14 +120,14 @@ def _named(file: str) -> dict[str, ndarray]:
 def _names(net: Block, trainer: Trainer) -> list[str]:
     """Return the structural names of what the trainer moves: unlike its numbers, they are the same in another notebook."""
     known = {id(p): name for name, p in net._collect_params_with_prefix().items()}
-    return [known.get(id(p), p.name) for p in trainer._params]
+    return [known.get(id(p)) or p.name for p in trainer._params]
 
 
 def _part(arrays: dict[str, ndarray], prefix: str) -> dict[str, ndarray]:
     return {name.removeprefix(prefix): x for name, x in arrays.items() if name.startswith(prefix)}
 
 
-def _streams() -> dict[str, onp.ndarray]:
+def _streams() -> dict[str, Any]:
     """Return where every random stream of this thread stands; engine -1 is the serial one."""
     state = rng.get_state()
     engines = {-1: state["serial"], **state["parallel"]}

@@ -74,7 +74,13 @@ class Program:
         self.raw = [x._data for x in held]
         self.ends: list = [] if any(values[k].wanted for k in inputs) else [None] * len(inputs) + self.places
         self.cells = [x._watch() for x in held]
+        arrays: list[Any] = [v.held for v in values if v.held is not None]
+        self.facts = [(x, x._data, x._node) for x in arrays]
         self.free: list[Plan] = []
+
+    def still(self) -> bool:
+        """Return whether its parameters and constants are the arrays that they were, with the same gradients."""
+        return all(x._data is raw and x._node is node for x, raw, node in self.facts)
 
     def __str__(self) -> str:
         """Return the steps as lines: v3 = fully_connected(v0, v1, v2, act='relu')."""

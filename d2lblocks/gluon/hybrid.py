@@ -46,7 +46,7 @@ class HybridBlock(Block):
         There is one program per kind of inputs (shapes, dtypes, training or not). Its buffers are made in advance
         (static_alloc, static_shape), whether asked for or not. See d2lblocks/graph.py.
         """
-        self.__dict__.update(_active=active, _programs=Programs(self) if active else None)
+        self.__dict__.update(_active=active, _programs=Programs() if active else None)
         super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape)
 
     def infer_shape(self, *args: Any) -> None:

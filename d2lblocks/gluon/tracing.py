@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from d2lblocks import rng
 from d2lblocks.errors import ArrayTypeError, warn
@@ -151,22 +152,22 @@ def _drawn() -> int:
 
 
 AS_WRITTEN = object()
+MOST = 64  # programs of a block: inputs of ever new lengths must not fill the memory
 
 
 class Programs:
     """The programs of a hybridized block, one for each kind of inputs; called in place of its forward."""
 
-    def __init__(self, block: Any):
-        self.block = block
+    def __init__(self) -> None:
         self.known: dict[tuple, Any] = {}
         self._facts: list = []
         self._whole = False  # is every block ready for it?
         self._seen = -1  # the count of changes at which the facts were true
 
     def __reduce__(self) -> tuple:
-        return Programs, (self.block,)  # a copy traces anew
+        return Programs, ()  # a copy traces anew
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, block: Any, args: tuple) -> Any:
         """Return what the forward returns, or AS_WRITTEN if this call has to be one of the forward itself."""
         if state.trace is not None:  # the block is part of one that is being traced
             return AS_WRITTEN
@@ -180,40 +181,43 @@ class Programs:
             else:
                 return AS_WRITTEN
         if self._seen != changes[0]:
-            self._look()
+            self._look(block)
         program = self.known.get(key)
         if program is None:
-            program = self._trace(key, args)
+            program = self._trace(block, key, args)
         if program is AS_WRITTEN:
             return program
         try:
             found = program.run(args if program.full else [a for a in args if a is not None], wrap)
         except Exception as problem:
-            self.block.forward(*args)  # says best what is wrong with the numbers
+            block.forward(*args)  # says best what is wrong with the numbers
             self.known[key] = AS_WRITTEN
-            warn(f"The program of {self.block.name} failed, it is not used any more: {problem!r}")
+            warn(f"The program of {block.name} failed, it is not used any more: {problem!r}")
             return AS_WRITTEN
         return found[0] if program.single else program.kind(found)
 
-    def _look(self) -> None:
+    def _look(self, block: Any) -> None:
         """Forget all programs if something they rely on is not what it was."""
-        facts = [fact for block in _blocks(self.block) for fact in _facts(block)]
+        blocks = _blocks(block)
+        facts = [fact for one in blocks for fact in _facts(one)]
         if len(facts) != len(self._facts) or any(a is not b for a, b in zip(facts, self._facts, strict=True)):
             self.known.clear()
             self._facts = facts
-            self._whole = all(_traceable(block, block is self.block) for block in _blocks(self.block))
+            self._whole = all(_traceable(one, one is block) for one in blocks)
+        for key in [key for key, program in self.known.items() if program is not AS_WRITTEN and not program.still()]:
+            del self.known[key]
         self._seen = changes[0]
 
-    def _trace(self, key: tuple, args: tuple) -> Any:
+    def _trace(self, block: Any, key: tuple, args: tuple) -> Any:
         """Return the program for such inputs, or AS_WRITTEN."""
         if not self._whole or not kernel.walk.ready():
             return AS_WRITTEN
         before = rng.get_state()
-        state.trace = trace = Trace(f"{self.block.name} ({type(self.block).__name__})", args)
+        state.trace = trace = Trace(f"{block.name} ({type(block).__name__})", args)
         program: Any = AS_WRITTEN
         try:
-            found = self.block.forward(*trace.inputs)
-            single = not isinstance(found, list | tuple)
+            found = block.forward(*trace.inputs)
+            single = type(found) is not list and type(found) is not tuple
             program = trace.finished([found] if single else list(found))
             program.single, program.kind, program.full = single, type(found), None not in key
         except DataDependent:
@@ -225,6 +229,8 @@ class Programs:
         finally:
             state.trace = None
             rng.set_state(before)
+        if len(self.known) >= MOST:
+            del self.known[next(iter(self.known))]
         self.known[key] = program
         return program
 
@@ -242,7 +248,7 @@ def _blocks(block: Any) -> list:
 
 def _facts(block: Any) -> list:
     """Return what a program relies on: objects that must stay the very same."""
-    facts = [block, bool(block._forward_hooks or block._forward_pre_hooks), *block._children.values()]
+    facts = [ref(block), bool(block._forward_hooks or block._forward_pre_hooks), *map(ref, block._children.values())]
     for p in block._reg_params.values():
         x = p._data
         facts += [x] if x is None else [x, x._data, x._node]

@@ -23,26 +23,21 @@ ACTS = {"relu": tiles.RELU, "sigmoid": tiles.SIGMOID, "tanh": tiles.TANH}
 
 
 def _real(table: Any, *values: int) -> bool:
-    """Return whether all are float32 with something in them."""
-    return all(table.values[k].dtype == onp.float32 and table.values[k].size for k in values)
+    """Return whether all are float32 with something in them, side by side in C order."""
+    found = [table.values[k] for k in values]
+    plain = [v.held is None or v.held._data.flags.carray for v in found]
+    return all(plain) and all(v.dtype == onp.float32 and v.size for v in found)
 
 
 def _dense(table: Any, step: Any) -> bool:
     x, weight, *rest = step.args
     bias = rest[0] if rest and type(rest[0]) is int else None
-    given = [x, weight] if bias is None else [x, weight, bias]
-    act = step.settings["act"]
-    held = all(table.values[k].held is not None for k in given[1:])
-    if not held or not _real(table, *given) or act not in (None, *kernel.ACTS):
+    act, w = step.settings["act"], table.values[weight]
+    (m, k), wanted = w.shape, [x] if bias is None else [x, bias]
+    if w.held is None or w.dtype != onp.float32 or not w.held._data.T.flags.carray or act not in (None, *kernel.ACTS):
         return False
-    (m, k), raw = table.values[weight].shape, table.raw(weight)
-    n = table.values[x].size // k
-    if (
-        k * m > MANY
-        or n * k * m > LONG
-        or not raw.T.flags.carray
-        or not all(table.raw(b).flags.carray for b in given[2:])
-    ):
+    n = table.values[x].size // max(k, 1)
+    if not _real(table, *wanted) or k * m > MANY or n * k * m > LONG:
         return False
     y = table.out(step)
     table.row(kernel.DENSE, n, k, m, act == "relu", table.at(x), table.at(weight), table.at(bias), y)

@@ -89,7 +89,7 @@ class Sequential(_Chain):
         whole = active and all(isinstance(child, HybridBlock | Sequential) for child in self._children.values())
         super().hybridize(active, **kwargs)
         inner = [child._programs is not None for child in self._children.values()]
-        self.__dict__["_programs"] = Programs(self) if whole and all(inner) else None
+        self.__dict__["_programs"] = Programs() if whole and all(inner) else None
 
 
 class HybridSequential(_Chain, HybridBlock):

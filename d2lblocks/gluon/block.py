@@ -260,8 +260,7 @@ class Block(Rich):
                 hook(self, args)
         try:
             programs = self._programs
-            out = AS_WRITTEN if programs is None else programs(self, args)
-            if out is AS_WRITTEN:
+            if programs is None or (out := programs(self, args)) is AS_WRITTEN:
                 out = self.forward(*args)
         except Exception as problem:
             passed(problem, self)

@@ -34,7 +34,7 @@ def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -
     if k != terms or (b is not NONE and b.shape != (m,)):  # a kernel would read past the end of an array
         raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
     y = onp.empty((n, m), x.dtype)
-    if _for_blas(n, k * m, LONG):
+    if for_blas(n, k * m, LONG):
         onp.dot(x, w, out=y)
         finish.run(y, b, relu)
     else:
@@ -54,8 +54,8 @@ def backward(
             f"gradient {g.shape}, output {y.shape}, x {x.shape} and weight {w.shape[::-1]} do not fit together"
         )
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
-    dw_later = dw.size and _for_blas(n, k * m, LONG_BACK)
-    dx_later = dx.size and (_for_blas(n, k * m, LONG) or (n == 1 and k * m > ROW))
+    dw_later = dw.size and for_blas(n, k * m, LONG_BACK)
+    dx_later = dx.size and (for_blas(n, k * m, LONG) or (n == 1 and k * m > ROW))
     h = onp.empty(g.shape, g.dtype) if relu else g
     panel = onp.empty(max(PANEL, 16 * m), onp.float32) if want_dx and not dx_later else NONE
     backward_loop.run(g, y, x, w, relu, NONE2 if dw_later else dw, db, NONE2 if dx_later else dx, h, panel)
@@ -66,7 +66,7 @@ def backward(
     return dx if want_dx else None
 
 
-def _for_blas(n: int, size: int, long: int) -> bool:
+def for_blas(n: int, size: int, long: int) -> bool:
     """Return whether BLAS is faster with n rows of x and so many numbers of w."""
     return n > FEW and (size > MANY or n * size > long)
 

@@ -11,7 +11,7 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
-from d2lblocks.kernels.dense import LONG, MANY
+from d2lblocks.kernels.dense import LONG, LONG_BACK, ROW, for_blas
 from d2lblocks.np import elementwise as E
 from d2lblocks.np.moves import reshape
 from d2lblocks.npx.activation import relu, sigmoid
@@ -37,7 +37,7 @@ def _dense(table: Any, step: Any) -> bool:
     if w.held is None or w.dtype != onp.float32 or not w.held._data.T.flags.carray or act not in (None, *kernel.ACTS):
         return False
     n = table.values[x].size // max(k, 1)
-    if not _real(table, *wanted) or k * m > MANY or n * k * m > LONG:
+    if not _real(table, *wanted) or for_blas(n, k * m, LONG):
         return False
     y = table.out(step)
     table.row(kernel.DENSE, n, k, m, act == "relu", table.at(x), table.at(weight), table.at(bias), y)
@@ -51,6 +51,8 @@ def _dense_back(table: Any, step: Any) -> bool:
     m, k = table.values[weight].shape
     n = table.values[x].size // k
     act, (y,) = step.settings["act"], step.outs
+    if for_blas(n, k * m, LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
+        return False
     table.need(n * m + m * min(k, kernel.PANEL))
     return table.row(
         kernel.DENSE_BACK, n, k, m, kernel.ACTS.get(act, 0), table.grad(y), table.at(y), table.at(x), table.at(weight),

@@ -98,7 +98,10 @@ class HybridSequential(_Chain, HybridBlock):
     def forward(self, x: Any, *args: Any) -> Any:
         """Call the blocks one after the other; what is given beside x goes to the first."""
         for block in self._children.values():
-            x, args = block(x, *args), ()
+            if args:
+                x, args = block(x, *args), ()
+            else:
+                x = block(x)
         return x
 
 

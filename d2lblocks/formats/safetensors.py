@@ -1,6 +1,7 @@
 """The files that PyTorch, JAX and others exchange: u64 length | a table in JSON | the numbers of all arrays.
 
-The bytes come from the package `safetensors`; here every entry of the table is checked before, and a checksum added.
+The package `safetensors` writes the bytes, and a checksum is added. Reading is done here: every entry of the table is checked
+before memory is taken, and the numbers go straight to where they stay.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.formats.atomic import replacing, reserve, write_all
+from d2lblocks.formats.checksum import Checksum
 from d2lblocks.formats.source import Source, check_dtype, widened
 
 _KINDS = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "U8": "|u1", "I32": "<i4", "I8": "|i1", "I64": "<i8", "BOOL": "|b1",
@@ -23,14 +25,14 @@ _CRC = "d2lblocks.crc32"
 _BLANK = f'"{_CRC}":"00000000"'.encode()
 
 
-def _package(name: str) -> Any:
+def _package() -> Any:
     """Import the package when it is needed: who keeps to .params files does without."""
     try:
-        return importlib.import_module(name)
+        return importlib.import_module("safetensors.numpy")
     except ImportError:
         raise ImportError(
-            "Files in the form of safetensors need the package of that name: pip install safetensors. Files with another "
-            "suffix, such as .params, need nothing."
+            "To write files in the form of safetensors, install the package of that name: pip install safetensors. Files with "
+            "another suffix, such as .params, need nothing."
         ) from None
 
 
@@ -41,26 +43,30 @@ def starts(start: bytes, size: int) -> bool:
 
 def read(source: Source) -> dict[str, onp.ndarray]:
     """Return the arrays of a .safetensors file by name; bfloat16 becomes float32."""
-    package = _package("safetensors")
-    length = int.from_bytes(source.start[:8], "little")
-    if length > min(_LONGEST, source.size - 8):
-        raise source.fail(f"truncated: a table of {length} bytes")
-    whole = source.take(source.size, "the file")
-    data = memoryview(whole)[8 + length :]
-    source.at = 8
-    table = _parse(source, whole[8 : 8 + length])
+    length = int.from_bytes(source.take(8, "the length of the table"), "little")
+    if length > _LONGEST:
+        raise source.fail(f"a table of {length} bytes is too long")
+    table = _parse(source, source.take(length, "the table"))
     told = table.pop("__metadata__", {})
     if not isinstance(told, dict) or not all(isinstance(value, str) for value in told.values()):
         raise source.fail("the metadata are no texts")
-    _check_tiling(source, {name: _extent(source, name, entry) for name, entry in table.items()}, len(data))
+    places = sorted((_extent(source, name, entry), name) for name, entry in table.items())
+    _check_tiling(source, places)
     ours = any("d2lblocks" in word for word in (*told, *told.values()))  # so that damage to the name hides no damage
-    if ours and told.get(_CRC) not in ("none", _checksum(data, table)):
-        raise source.fail("the checksum does not fit: some byte was changed")
-    try:
-        parts = dict(package.deserialize(whole))
-    except package.SafetensorError as problem:
-        raise source.fail(str(problem)) from None
-    return {name: _array(source, name, parts[name]) for name in table}
+    arrays = {}
+    with Checksum() as crc:
+        source.crc = crc if ours and told.get(_CRC) != "none" else None
+        for _, name in places:
+            raw = source.empty(tuple(table[name]["shape"]), onp.dtype(_KINDS[table[name]["dtype"]]), repr(name))
+            source.into(raw, repr(name))
+            arrays[name] = raw
+        if source.crc is not None and told.get(_CRC) != _checksum(crc.value(), table):
+            raise source.fail("the checksum does not fit: some byte was changed")
+    return {name: _checked(source, name, arrays[name], entry["dtype"]) for name, entry in table.items()}
+
+
+def _checked(source: Source, name: str, raw: onp.ndarray, kind: str) -> onp.ndarray:
+    return source.check(widened(raw) if kind == "BF16" else raw, repr(name))
 
 
 def _parse(source: Source, text: bytes) -> dict[str, Any]:
@@ -73,7 +79,9 @@ def _parse(source: Source, text: bytes) -> dict[str, Any]:
         return found
 
     try:
-        return json.loads(text.decode(), object_pairs_hook=once)
+        table = json.loads(text.decode(), object_pairs_hook=once)
+        "".join(table).encode()  # JSON can write half of a letter, which no other file could hold
+        return table
     except (ValueError, RecursionError) as problem:
         raise source.fail(f"the table is damaged: {problem}") from None
 
@@ -97,10 +105,10 @@ def _is_sizes(thing: Any) -> bool:
     return isinstance(thing, list) and all(type(n) is int and n >= 0 for n in thing)
 
 
-def _check_tiling(source: Source, extents: dict[str, tuple[int, int]], size: int) -> None:
-    """All numbers belong to one array: no hole, no overlap, no rest."""
-    end = 0
-    for name, (start, stop) in sorted(extents.items(), key=lambda item: item[1]):
+def _check_tiling(source: Source, places: list[tuple[tuple[int, int], str]]) -> None:
+    """Every byte of the numbers belongs to one array: no hole, no overlap, no rest."""
+    end, size = 0, source.size - source.at
+    for (start, stop), name in places:
         if start != end:
             raise source.fail(f"{name!r} starts at byte {start} of the numbers, expected {end}")
         end = stop
@@ -108,21 +116,17 @@ def _check_tiling(source: Source, extents: dict[str, tuple[int, int]], size: int
         raise source.fail(f"truncated or too long: the arrays need {end} bytes, {size} are there")
 
 
-def _checksum(data: Any, table: dict[str, Any]) -> str:
+def _checksum(of_data: int, table: dict[str, Any]) -> str:
+    """Return the checksum of the numbers, given, and behind them of all names, dtypes and shapes."""
     told = "".join(
         f"{name}\0{entry['dtype']}\0{','.join(map(str, entry['shape']))}\0" for name, entry in sorted(table.items())
     )
-    return f"{zlib.crc32(told.encode(), zlib.crc32(data)):08x}"
-
-
-def _array(source: Source, name: str, part: dict[str, Any]) -> onp.ndarray:
-    raw = onp.frombuffer(part["data"], _KINDS[part["dtype"]]).reshape(part["shape"])
-    return source.check(widened(raw) if part["dtype"] == "BF16" else raw, repr(name))
+    return f"{zlib.crc32(told.encode(), of_data):08x}"
 
 
 def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: bool = True) -> None:
     """Write arrays as a .safetensors file, such as PyTorch's safetensors.torch.load_file reads."""
-    package = _package("safetensors.numpy")
+    package = _package()
     for raw in arrays.values():
         check_dtype(raw)
     rows = {  # the package writes nonsense for anything but rows one behind the other
@@ -138,7 +142,7 @@ def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: boo
     if checksum:
         table = json.loads(head[8:])
         del table["__metadata__"]
-        head = head.replace(_BLANK, f'"{_CRC}":"{_checksum(data, table)}"'.encode())
+        head = head.replace(_BLANK, f'"{_CRC}":"{_checksum(zlib.crc32(data), table)}"'.encode())
     with replacing(file) as f:
         reserve(f, len(whole))
         write_all(f, head)

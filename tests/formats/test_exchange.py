@@ -70,12 +70,9 @@ def test_a_list_has_no_names_and_the_package_may_be_missing(tmp_path, monkeypatc
         npx.save(tmp_path / "f.safetensors", {"__metadata__": np.ones(1)})
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    for call in (
-        lambda: npx.save(tmp_path / "f.safetensors", {"x": np.ones(1)}),
-        lambda: npx.load(FOLDER / "own_net.safetensors"),
-    ):
-        with pytest.raises(ImportError, match="pip install safetensors"):
-            call()
+    with pytest.raises(ImportError, match="pip install safetensors"):
+        npx.save(tmp_path / "f.safetensors", {"x": np.ones(1)})
+    assert len(npx.load(FOLDER / "own_net.safetensors")) == 6  # reading needs no package
     assert not list(tmp_path.iterdir())
 
 

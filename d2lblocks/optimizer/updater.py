@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from typing import Any
 
 import numpy as onp
@@ -84,7 +85,7 @@ class Updater:
         try:
             with onp.load(io.BytesIO(states), allow_pickle=False) as archive:
                 self.take({name: wrap(archive[name]) for name in archive.files})
-        except (OSError, ValueError, AttributeError, TypeError) as problem:
+        except (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as problem:
             raise FormatError(f"set_states takes the bytes that get_states gave: {problem}.") from None
 
 

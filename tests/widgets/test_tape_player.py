@@ -60,7 +60,8 @@ def test_each_number_of_a_line():
         ("W", "variable", False), ("X", "constant", True), ("b", "variable", False), ("y", "constant", True)
     ]  # fmt: skip
     power = told["ops"][node(told, "#4 ** 2")["op"]]
-    assert power["forward"] == "numpy.power" and power["arguments"] == ["x", "y"]
+    assert power["arguments"] == ["x", "y"]
+    assert power["forward"].startswith("def _power(x") and power["forward"].endswith("return onp.power(x, y)")
     assert power["rules"][0] == {"of": "x", "source": "lambda g, z, x, y: g * y * x ** (y - 1)"}
 
 

@@ -112,7 +112,7 @@ def _read_array(source: Source, f: Any, size: int, what: str) -> onp.ndarray:
 def _header(f: Any) -> tuple[tuple, bool, str]:
     """Return shape, whether columns come first, and dtype: a dict in Python's notation, behind its length."""
     start = f.read(8)
-    if start[:6] != NPY or start[6] not in (1, 2, 3):
+    if start[:6] != NPY or start[6:7] not in (b"\1", b"\2", b"\3"):
         raise ValueError(f"it starts with {start.hex()}")
     length = int.from_bytes(f.read(2 if start[6] == 1 else 4), "little")
     text = f.read(min(length, _HEADER))

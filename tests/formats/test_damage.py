@@ -220,3 +220,8 @@ def test_lies_of_parameter_files(tmp_path, lie):
     trailer += struct.pack("<I", zlib.crc32(lie + trailer))
     for data in (lie, lie + trailer + struct.pack("<I", zlib.crc32(trailer))):
         assert outcome(tmp_path / "f.params", data) == "refused"
+
+
+def test_nothing_but_the_first_bytes(tmp_path):
+    for start in (b"\x93NUMPY", b"\x93NUMPY\1", b"PK\3\4", b"PK"):
+        assert outcome(tmp_path / "f", start) == "refused"

@@ -38,7 +38,6 @@ class Step:
     def __init__(self, op: Any, args: list, settings: dict, outs: list[int]):
         self.op, self.args, self.settings, self.outs = op, args, settings, outs
         self.wanted = False
-        self.memory = 0  # the place of what its rows remember
 
 
 class Held(list):

@@ -28,10 +28,12 @@ class Plan:
         self.room = 0  # numbers that the greediest step needs for itself
         self.kept: dict[int, Any] = {}  # what was computed without rows, for the rules
         self.extras: list[onp.ndarray] = []  # buffers of numbers that are no value
+        self.remembered: dict[int, int] = {}  # by the result of a row: the place of what it keeps for the row back
         for k in program.inputs:
             self.raw[k] = onp.empty(program.values[k].shape, program.values[k].dtype)
         self.dead: dict[int, list] = {}  # buffers that can be used again, by their bytes
         self.called: set[int] = set()  # values made by Python: they lie elsewhere each time
+        self.reached: set[int] = set()  # places that a gradient gets to
         self.ahead = self._ahead()
         self.fixed = {k for step in program.steps for k in step.outs} - self.called
         self.back = self._back() if recording else []
@@ -47,7 +49,9 @@ class Plan:
         self.outs = [(k, self.array(k) if self.home[k] in self.fixed else None) for k in program.outputs]
         self.big = [k for k in program.outputs if k in self.fixed and self.home[k] == k and k not in self.copied]
         self.given = [self.gradient(k) for k in program.outputs] if recording else []
-        self.before = [self.gradient(k) if recording and program.values[k].wanted else None for k in program.inputs]
+        reached = [recording and program.values[k].wanted and self.home[k] in self.reached for k in program.inputs]
+        self.before = [self.gradient(k) if found else None for k, found in zip(program.inputs, reached, strict=True)]
+        self.all = self.reached.issuperset(self.ends)  # is there a gradient for every leaf?
         self.bound = -1  # at this count of changes they were found to be the leaves' own buffers
 
     # ------------------------------------------------------------------------------------------ building
@@ -81,11 +85,12 @@ class Plan:
             self.gradient(k)
             table.begun.add(self.home[k])
         for i, step in reversed(list(enumerate(program.steps))):
-            if not step.wanted or step.op.discrete:
-                continue
+            if not step.wanted or step.op.discrete or table.begun.isdisjoint(self.home[k] for k in step.outs):
+                continue  # nobody wants its gradient, or none comes in
             if i in self.kept or step.op.row_back is None or not step.op.row_back(table, step):
                 table.call(self._pulled(i, step, table))
             table.add_up()
+        self.reached = table.begun
         return table.calls
 
     def make(self, k: int) -> int:
@@ -211,8 +216,9 @@ class Plan:
             self._bind(alone)
         for call in self.back:
             call()
-        found = [leaf.grad for leaf in self.ends.values()] if self.bound >= 0 else [self.gradient(k) for k in self.ends]
-        return self.before + found
+        if self.bound >= 0 and self.all:
+            return self.before + [leaf.grad for leaf in self.ends.values()]
+        return self.before + [self.gradient(k) if k in self.reached else None for k in self.ends]
 
     def _bind(self, alone: bool) -> None:
         """Choose where the gradients of the leaves go: into their own buffers, if nobody else has seen or filled them."""
@@ -252,8 +258,14 @@ class Table:
         return self.plan.make(step.outs[0])
 
     def same(self, step: Any) -> bool:
-        """Let the result of a step lie where its first argument lies: other shape, same numbers."""
-        self.plan.home[step.outs[0]] = self.at(step.args[0])
+        """Let the result of a step lie where its first argument lies: other shape, same numbers.
+
+        Not that of a parameter, whose columns may lie side by side, nor an output, which has a gradient of its own.
+        """
+        (a, *_), (k,) = step.args, step.outs
+        if self.values[a].held is not None or k in self.plan.program.outputs:
+            return False
+        self.plan.home[k] = self.at(a)
         return True
 
     def grad(self, k: int) -> int:
@@ -297,7 +309,9 @@ class Table:
         flags = sum(bit for bit, place in ((1, a), (2, b), (4, to)) if place not in self.still)
         self.row(kernel.LINK, kind, flags, 0, 0, a, b, to)
         chain[2] += 1
-        self.chain, self.chained[to] = chain, chain
+        self.chain = chain
+        if a != to:  # in place: then another row has made the numbers, and needs room for all of them
+            self.chained[to] = chain
         return True
 
     def tile(self) -> int:

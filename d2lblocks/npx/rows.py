@@ -65,15 +65,16 @@ dense.row, dense.row_back = _dense, _dense_back
 
 def _loss(table: Any, step: Any) -> bool:
     scores, labels = step.args
-    if type(labels) is not int or not _real(table, scores) or table.values[labels].dtype.name not in kernel.LABELS:
+    plain = type(labels) is int and (table.values[labels].held is None or table.raw(labels).flags.carray)
+    if not plain or not _real(table, scores) or table.values[labels].dtype.name not in kernel.LABELS:
         return False
     k = table.values[scores].shape[-1]
     n = table.values[scores].size // k
     if table.values[labels].size != n:
         return False
     kind = kernel.LABELS.index(table.values[labels].dtype.name)
-    step.memory = table.plan.extra(n * k)
-    return table.row(kernel.LOSS, n, k, 0, kind, table.at(scores), table.at(labels), table.out(step), step.memory)
+    memory = table.plan.remembered[step.outs[0]] = table.plan.extra(n * k)
+    return table.row(kernel.LOSS, n, k, 0, kind, table.at(scores), table.at(labels), table.out(step), memory)
 
 
 def _loss_back(table: Any, step: Any) -> bool:
@@ -81,7 +82,7 @@ def _loss_back(table: Any, step: Any) -> bool:
     k = table.values[scores].shape[-1]
     kind = kernel.LABELS.index(table.values[labels].dtype.name)
     return table.row(kernel.LOSS_BACK, table.values[scores].size // k, k, 0, kind, table.grad(y), table.at(labels),
-                     step.memory, table.into(scores))  # fmt: skip
+                     table.plan.remembered[y], table.into(scores))  # fmt: skip
 
 
 cross_entropy_of.row, cross_entropy_of.row_back = _loss, _loss_back

@@ -67,7 +67,9 @@ def test_error_of_the_plain(name):
         assert errors(applied(name, x, False), right).max() <= BOUNDS[name] + 0.5  # without fma
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.skipif(not enabled(), reason="-"))])
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.skipif(not enabled(), reason="Kernels are not compiled"))]
+)
 def test_odd_numbers(name, compiled):
     found, right = applied(name, ODD, compiled), RIGHT[name](ODD.astype("float64")).astype("float32")
     onp.testing.assert_array_equal(found[:5], right[:5])

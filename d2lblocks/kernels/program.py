@@ -12,12 +12,11 @@ from d2lblocks.kernels._jit import Integers, Table, Work, kernel
 from d2lblocks.kernels.dense import multiply_turned
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
-from d2lblocks.kernels.tiles import chain
+from d2lblocks.kernels.tiles import RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
 PANEL = 16  # rows of w that are turned at a time
 DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT_BACK, CHAIN, LINK = range(8)
-RELU, SIGMOID, TANH = range(1, 4)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 LABELS = ("float32", "int32", "int64")
 

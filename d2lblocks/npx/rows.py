@@ -19,8 +19,6 @@ from d2lblocks.npx.linear import dense
 from d2lblocks.npx.loss import cross_entropy_of
 from d2lblocks.npx.special import erf
 
-ACTS = {"relu": tiles.RELU, "sigmoid": tiles.SIGMOID, "tanh": tiles.TANH}
-
 
 def _real(table: Any, *values: int) -> bool:
     """Return whether all are float32 with something in them, side by side in C order."""
@@ -42,7 +40,7 @@ def _dense(table: Any, step: Any) -> bool:
     y = table.out(step)
     table.row(kernel.DENSE, n, k, m, act == "relu", table.at(x), table.at(weight), table.at(bias), y)
     if act not in (None, "relu"):
-        table.link(ACTS[act], n * m, y, y, y)
+        table.link(kernel.ACTS[act], n * m, y, y, y)
     return True
 
 

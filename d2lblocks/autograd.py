@@ -8,7 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError, kind_of, warn
-from d2lblocks.tape import Leaf, Node, Variable, state, walk
+from d2lblocks.tape import Leaf, Node, Recorded, Variable, state, walk
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -200,7 +200,7 @@ def grad(
     return results
 
 
-class _Level:
+class _Level(Recorded):
     """The op of a gradient that does not depend on x: its own gradient is 0."""
 
     name = title = "constant gradient"
@@ -238,6 +238,8 @@ def _listed(arrays: Any) -> list:
 
 def _seeds(heads: Any, head_grads: Any) -> tuple[list, list]:
     """Check heads and head gradients before anything is written."""
+    if head_grads is None and isinstance(heads, Variable) and heads._node is not None:  # most often
+        return [heads], [None]
     heads = _listed(heads)
     seeds = [None] * len(heads) if head_grads is None else _listed(head_grads)
     if len(seeds) != len(heads):
@@ -261,7 +263,7 @@ def _seeds(heads: Any, head_grads: Any) -> tuple[list, list]:
 # ---------------------------------------------------------------------------------------------- own functions
 
 
-class Function:
+class Function(Recorded):
     """A differentiable function written by hand: subclass with `forward(*inputs)` and `backward(*output_grads)`.
 
     An instance is called once with arrays; `save_for_backward` keeps what `backward` needs in `saved_tensors`.

@@ -8,12 +8,13 @@ other day. On the tape a program is one big op.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from sys import getrefcount
 from typing import Any
 
 from d2lblocks.errors import NotRecordedError
 from d2lblocks.plan import Plan
-from d2lblocks.tape import Node, Variable
+from d2lblocks.tape import Ends, Node, Recorded, Variable
 
 
 class Value:
@@ -40,18 +41,31 @@ class Step:
         self.wanted = False
 
 
-class Held(list):
-    """The raw arguments of one recorded call, leaves after inputs. When the tape lets go of them, the plan is free again."""
+class Held:
+    """A plan, and who needs its numbers holds this: a recorded call till the tape lets go of it."""
 
-    __slots__ = ("plan", "free")
-    plan: Plan
-    free: list
+    __slots__ = ("plan",)
 
-    def __del__(self) -> None:
-        self.free.append(self.plan)
+    def __init__(self, plan: Plan):
+        self.plan = plan
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the raw arguments of the call: inputs, then leaves."""
+        return iter(self.plan.arguments())
 
 
-class Program:
+def idle(plans: list[Held]) -> Held | None:
+    """Return one that nobody holds but this list, None if there is none."""
+    for held in plans:
+        if getrefcount(held) == IDLE:
+            return held
+    return None
+
+
+IDLE = [getrefcount(held) for held in [object()]][0]
+
+
+class Program(Recorded):
     """Steps from inputs to outputs, for inputs of one shape and dtype each; itself an op of the tape."""
 
     discrete = memory = False
@@ -70,12 +84,11 @@ class Program:
         self.leaves = [k for k, v in enumerate(values) if recording and v.held is not None and v.wanted]
         held: list[Any] = [values[k].held for k in self.leaves]
         self.places = [(x._node, 0) for x in held]
-        self.raw = [x._data for x in held]
-        self.ends: list = [] if any(values[k].wanted for k in inputs) else [None] * len(inputs) + self.places
+        self.ends = Ends() if any(values[k].wanted for k in inputs) else Ends([None] * len(inputs) + self.places)
         self.cells = [x._watch() for x in held]
         arrays: list[Any] = [v.held for v in values if v.held is not None]
         self.facts = [(x, x._data, x._node) for x in arrays]
-        self.free: list[Plan] = []
+        self.plans: list[Held] = []
 
     def still(self) -> bool:
         """Return whether its parameters and constants are the arrays that they were, with the same gradients."""
@@ -92,16 +105,14 @@ class Program:
 
     def run(self, arguments: tuple, wrap: Callable) -> tuple:
         """Return the outputs for these arrays; under record() they leave one node on the tape."""
-        plan = self.free.pop() if self.free else Plan(self)
-        inputs = [x._data for x in arguments]
+        held = idle(self.plans)
+        if held is None:
+            held = Held(Plan(self))
+            self.plans.append(held)
+        found = held.plan.forward([x._data for x in arguments])
         if not self.recording:
-            try:
-                return tuple([wrap(z) for z in plan.forward(inputs)])
-            finally:
-                self.free.append(plan)
-        held, cell = Held(inputs + self.raw), [0]
-        held.plan, held.free = plan, self.free
-        found = plan.forward(inputs)
+            return tuple([wrap(z) for z in found])
+        cell = [0]
         parents = self.ends or [x._node and (x._node, x._out) for x in arguments] + self.places
         watched = [cell, *[x._written_at or x._watch() for x in arguments], *self.cells]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
@@ -117,6 +128,10 @@ class Program:
         """Return the gradients of the inputs and of the leaves: the table runs backward."""
         gs = [g] if node.count == 1 else g
         return node.args.plan.backward(gs, grads) if lift is None else self._lifted(node, gs, lift)
+
+    def settle(self, node: Node, g: Any) -> bool:
+        """Write the gradients straight into the leaves; return False, with nothing done, where that cannot be."""
+        return bool(self.ends) and node.args.plan.settle([g] if node.count == 1 else g)
 
     def _lifted(self, node: Node, gs: list, lift: Callable) -> list:
         """Compute the gradients by operations on the tape, step by step: then they can be differentiated again."""

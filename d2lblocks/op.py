@@ -13,7 +13,7 @@ import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, NotRecordedError, explain, kind_of
 from d2lblocks.rich import Rich
-from d2lblocks.tape import Node, Variable, buffers, state
+from d2lblocks.tape import Node, Recorded, Variable, buffers, state
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +26,7 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"d2lblocks\."
 _UFUNC_DEFAULTS = {"where": True, "subok": True, "dtype": None, "casting": "same_kind", "order": "K"}
 
 
-class Op(Rich):
+class Op(Recorded, Rich):
     """A function of arrays that leaves a node on the tape.
 
     Called with arrays (and numbers) it unwraps them, runs `forward` on raw NumPy arrays and wraps the result. Called

@@ -9,7 +9,8 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
-from d2lblocks.tape import Node, changes
+from d2lblocks.steps import backward, forward
+from d2lblocks.tape import changes
 
 SMALL = 4096  # so many numbers are copied sooner than NumPy tells where they lie
 
@@ -23,6 +24,7 @@ class Plan:
         self.raw: list[Any] = [None if v.held is None else v.held._data for v in program.values]
         self.grad: list[Any] = [None] * n  # of a leaf: None where its own buffer is written
         self.ends = {k: leaf for k, (leaf, _) in zip(program.leaves, program.places, strict=True)}
+        self.leaves = list(self.ends.values())
         self.where: list[int] = [0] * (2 * n + 1)  # addresses: of values, of their gradients, 0 for nothing, extras
         self.none = 2 * n
         self.room = 0  # numbers that the greediest step needs for itself
@@ -54,6 +56,10 @@ class Plan:
         self.all = self.reached.issuperset(self.ends)  # is there a gradient for every leaf?
         self.bound = -1  # at this count of changes they were found to be the leaves' own buffers
 
+    def arguments(self) -> list:
+        """Return the raw arguments of the last call: inputs, then leaves."""
+        return [self.raw[k] for k in self.program.inputs + self.program.leaves]
+
     # ------------------------------------------------------------------------------------------ building
 
     def _ahead(self) -> list[Callable]:
@@ -61,7 +67,7 @@ class Plan:
         last = {a: i for i, step in enumerate(program.steps) for a in step.args if type(a) is int}
         for i, step in enumerate(program.steps):
             if step.op.row is None or not step.op.row(table, step):
-                table.call(self._called(i, step))
+                table.call(forward(self, i, step))
             if not program.recording:
                 self._end(step, {a for a in step.args if type(a) is int and last[a] == i})
         if not program.recording:
@@ -88,7 +94,7 @@ class Plan:
             if not step.wanted or step.op.discrete or table.begun.isdisjoint(self.home[k] for k in step.outs):
                 continue  # nobody wants its gradient, or none comes in
             if i in self.kept or step.op.row_back is None or not step.op.row_back(table, step):
-                table.call(self._pulled(i, step, table))
+                table.call(backward(self, i, step, table))
             table.add_up()
         self.reached = table.begun
         return table.calls
@@ -121,57 +127,6 @@ class Plan:
         self.extras.append(buffer)
         self.where.append(address(buffer))
         return len(self.where) - 1
-
-    # ------------------------------------------------------------------------------------------ steps without rows
-
-    def _called(self, i: int, step: Any) -> Callable:
-        """Return a function that computes the values of a step by its op's forward."""
-        self.kept[i] = None
-        for k in step.outs:
-            self.make(k)
-        self.called.update(step.outs)
-        forward, memory, values = step.op.forward, step.op.memory, self.program.values
-
-        def call() -> None:
-            z = forward(*[self.array(a) if type(a) is int else a.value for a in step.args], **step.settings)
-            self.kept[i] = z
-            shown = z[0] if memory else z
-            for k, part in zip(step.outs, shown if type(shown) is tuple else (shown,), strict=True):
-                self.take(k, onp.asarray(part, values[k].dtype))
-
-        return call
-
-    def _pulled(self, i: int, step: Any, table: Table) -> Callable:
-        """Return a function that computes the gradients of a step by its op's rules."""
-        values = self.program.values
-        wanted = [n for n, a in enumerate(step.args) if type(a) is int and values[a].wanted]
-        first = {}
-        for n in wanted:
-            home = self.home[step.args[n]]
-            first[n] = home not in table.begun
-            table.begun.add(home)
-            self.gradient(home)
-        places = dict(zip(self.program.leaves, self.program.places, strict=True))
-        parents: list = [None] * len(step.args)
-        for n in wanted:  # a rule may write into a leaf's own buffer, see tape.buffers
-            parents[n] = (first[n] and places.get(step.args[n])) or (None, 0)
-
-        def call() -> None:
-            args = [self.array(a) if type(a) is int else a.value for a in step.args]
-            outs = self.kept.get(i)
-            if outs is None:
-                outs = self.array(step.outs[0]) if len(step.outs) == 1 else tuple(self.array(k) for k in step.outs)
-            node = Node(step.op, args, step.settings, parents, outs, len(step.outs), ())
-            g = [self.gradient(k) for k in step.outs]
-            parts = step.op.pullback(node, g[0] if len(g) == 1 else g, {} if self.bound == changes[0] else None, None)
-            for n in wanted:
-                buffer, part = self.gradient(step.args[n]), parts[n]
-                if first[n] and part is not buffer:
-                    buffer[...] = 0 if part is None else part
-                elif not first[n] and part is not None:
-                    buffer += part
-
-        return call
 
     # ------------------------------------------------------------------------------------------ running
 
@@ -209,16 +164,30 @@ class Plan:
 
     def backward(self, gs: list, grads: dict | None) -> list:
         """Return the gradients of inputs and leaves from those of the outputs, None stands for zeros."""
-        for buffer, g in zip(self.given, gs, strict=True):
-            buffer[...] = 0 if g is None else g
         alone = grads is not None and grads.keys().isdisjoint(self.program.places)
         if not alone or self.bound != changes[0]:
             self._bind(alone)
-        for call in self.back:
-            call()
+        self._down(gs)
         if self.bound >= 0 and self.all:
             return self.before + [leaf.grad for leaf in self.ends.values()]
         return self.before + [self.gradient(k) if k in self.reached else None for k in self.ends]
+
+    def settle(self, gs: list) -> bool:
+        """Write all gradients into the leaves' own buffers; return False, with nothing done, if one of them is not free."""
+        if self.bound != changes[0]:
+            self._bind(True)
+        if self.bound < 0 or not self.all:
+            return False
+        self._down(gs)
+        for leaf in self.leaves:
+            leaf.fresh = True
+        return True
+
+    def _down(self, gs: list) -> None:
+        for buffer, g in zip(self.given, gs, strict=True):
+            buffer[...] = 0 if g is None else g
+        for call in self.back:
+            call()
 
     def _bind(self, alone: bool) -> None:
         """Choose where the gradients of the leaves go: into their own buffers, if nobody else has seen or filled them."""

@@ -99,6 +99,25 @@ _lonely = Leaf(onp.zeros(0), "write")
 ALONE = getrefcount(_lonely.grad)  # the count of a buffer that only its leaf holds
 
 
+class Ends(list):
+    """The parents of a node of which none has parents: leaves, and arguments whose gradient nobody wants."""
+
+
+class Recorded:
+    """What a node is a call of: an op, a program, a function written by hand. Each has its own `pullback`."""
+
+    name: str
+    title: str
+
+    def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
+        """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
+        raise NotImplementedError
+
+    def settle(self, node: Node, g: Any) -> bool:
+        """Write the gradients into the leaves, as the last step of a walk; False, with nothing done, where that cannot be."""
+        return False
+
+
 class Node:
     """One recorded call: z = op(*args, **settings). Holds raw numbers, never the arrays that hold it: no loops."""
 
@@ -106,7 +125,9 @@ class Node:
     args: Any
     outs: Any
 
-    def __init__(self, op: Any, args: Any, settings: dict, parents: Sequence, outs: Any, count: int, watched: Sequence):
+    def __init__(
+        self, op: Recorded, args: Any, settings: dict, parents: Sequence, outs: Any, count: int, watched: Sequence
+    ):
         self.op = op
         self.args = args  # raw arrays and plain numbers
         self.settings = settings
@@ -149,12 +170,12 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     Returns ({(node, output): gradient} of leaves and of the places in `keep`, the visited nodes).
     """
     order = reachable(heads)
-    grads: dict = {}  # gradients of outputs and leaves that the walk has not come to yet
+    last = order[-1] if order else None
+    grads = Keeping(keep) if keep else {}  # gradients of outputs and leaves that the walk has not come to yet
     may_write = grads if into_leaves else None
     for y, g in zip(heads, seeds, strict=True):
         place = y._node, y._out
         grads[place] = grads[place] + g if place in grads else g
-    kept = {place: grads.get(place) for place in keep} if keep else {}
     before = state.pulling, state.training
     state.pulling, state.training = True, train_mode
     try:
@@ -163,13 +184,12 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                 g = grads.pop((node, 0), None)
                 if g is None:
                     continue
-                if kept and (node, 0) in kept:
-                    kept[node, 0] = g
             else:
                 g = [grads.pop((node, k), None) for k in range(node.count)]
-                kept.update({(node, k): g[k] for k in range(node.count) if (node, k) in kept})
                 if not any(part is not None for part in g):
                     continue
+            if node is last and into_leaves and not grads and node.op.settle(node, g):
+                break
             if pull is None:
                 pulled = node.op.pullback(node, g, may_write, lift)
             else:
@@ -179,7 +199,21 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                     grads[place] = grads[place] + part if place in grads else part
     finally:
         state.pulling, state.training = before
-    return {**kept, **grads} if kept else grads, order
+    return {**grads.kept, **grads} if type(grads) is Keeping else grads, order
+
+
+class Keeping(dict):
+    """Gradients by place, of which some can still be read when the walk has taken them out."""
+
+    def __init__(self, places: Iterable):
+        self.kept = dict.fromkeys(places)
+
+    def pop(self, place: Any, default: Any = None) -> Any:
+        """Take a gradient out."""
+        g = super().pop(place, default)
+        if place in self.kept:
+            self.kept[place] = g
+        return g
 
 
 def reachable(heads: Sequence) -> list[Node]:
@@ -200,9 +234,10 @@ def reachable(heads: Sequence) -> list[Node]:
             if cell[0] > age:
                 node.refuse_changed()  # here, so that an error leaves every gradient as it was
         seen.add(node)
-        for place in node.parents:
-            if place is not None and type(place[0]) is not Leaf:
-                stack.append(place[0])
+        if type(node.parents) is not Ends:
+            for place in node.parents:
+                if place is not None and type(place[0]) is not Leaf:
+                    stack.append(place[0])
     return sorted(seen, key=_age, reverse=True)
 
 

@@ -12,7 +12,7 @@ FILES = sorted(
 FLOORS = [
     {"errors", "registry", "rich", "context", "rng", "formats", "kernels"},
     {"tape", "autograd"},
-    {"op", "plan", "graph"},
+    {"op", "steps", "plan", "graph"},
     {"np"},
     {"io", "npx"},
     {"initializer", "optimizer"},

@@ -96,7 +96,7 @@ class ndarray(Variable, Rich):
 
     def backward(self, out_grad: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
         """Write d(sum of self)/dx into x.grad of every leaf x that self was computed from."""
-        autograd.backward([self], None if out_grad is None else [out_grad], retain_graph, train_mode)
+        autograd.backward(self, None if out_grad is None else [out_grad], retain_graph, train_mode)
 
     # ---------------------------------------------------------------------------------------- out to Python
 

@@ -169,7 +169,7 @@ def test_two_calls_before_backward_have_a_plan_each():
     same(*results)
     del a, b, l
     (program,) = programs(hybrid)
-    assert len(program.free) == 2  # they came back
+    assert len(program.plans) == 2  # they came back
 
 
 @pytest.mark.parametrize("req", ["write", "add", "null"])

@@ -15,7 +15,7 @@ from d2lblocks.kernels.product import Inner, floats, ints, longs, product
 from d2lblocks.kernels.tiles import RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
-PANEL = 16  # rows of w that are turned at a time
+PANEL = 2**12  # numbers of w that are turned at a time
 DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT_BACK, CHAIN, LINK = range(8)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 LABELS = ("float32", "int32", "int64")
@@ -50,7 +50,7 @@ def dense_back(n, k, m, x, w, h, dx, dw, db, panel):
             for j in range(m):
                 total[j] += g[i * m + j]
     if dx:
-        multiply_turned(n, k, m, h, w, dx, panel, m * min(k, PANEL))
+        multiply_turned(n, k, m, h, w, dx, panel, min(k * m, max(16 * m, PANEL)))
 
 
 @Inner

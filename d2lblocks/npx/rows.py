@@ -51,7 +51,7 @@ def _dense_back(table: Any, step: Any) -> bool:
     act, (y,) = step.settings["act"], step.outs
     if for_blas(n, k * m, LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
         return False
-    table.need(n * m + m * min(k, kernel.PANEL))
+    table.need(n * m + min(k * m, max(16 * m, kernel.PANEL)))
     return table.row(
         kernel.DENSE_BACK, n, k, m, kernel.ACTS.get(act, 0), table.grad(y), table.at(y), table.at(x), table.at(weight),
         table.into(x), table.into(weight), table.into(rest[0] if rest else None),

@@ -68,19 +68,19 @@ def built() -> bytes:
 def compiled(kernel: Kernel) -> bytes:
     """Return the object file with the builtin of a kernel; its symbol is the kernel's name."""
     hints = get_type_hints(kernel.loop, include_extras=True)
-    hints.pop("return", None)
+    result = types.boolean if hints.pop("return", None) is bool else types.void
     # Fusing a product and a sum (FMA) is allowed, reordering and forgetting NaN never are: results do not depend on the
     # CPU beyond FMA, and NaN passes through.
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": set() if kernel.exact else {"contract"}}
-    signature = types.void(*map(numba_type, hints.values()))
+    signature = result(*map(numba_type, hints.values()))
     loop = njit(signature, **options, **BARE)(kernel.loop)
-    (result,) = loop.overloads.values()
+    (compiled,) = loop.overloads.values()
     library = TARGET.codegen().create_library(kernel.name)
     library.enable_object_caching()
     module = library.create_ir_module(kernel.name)
-    Builtin(module, kernel.name, list(hints.values()), result)
+    Builtin(module, kernel.name, list(hints.values()), compiled)
     library.add_ir_module(module)
-    library.add_linking_library(result.library)
+    library.add_linking_library(compiled.library)
     library.finalize()
     return library._get_compiled_object()
 
@@ -106,8 +106,8 @@ class Builtin:
         self.refusal = function.append_basic_block("refusal")
         self.require("==", n, INT(len(hints)))
         found = [self.argument(hint, self.at(args, 8 * i)) for i, hint in enumerate(hints)]
-        self.run(loop, found)
-        self.build.ret(self.call("PyBool_FromLong", INT, INT(1)))
+        done = self.run(loop, found)
+        self.build.ret(self.call("PyBool_FromLong", INT, done))
         self.build.position_at_end(self.refusal)
         self.build.ret(self.call("PyBool_FromLong", INT, INT(0)))
 
@@ -168,13 +168,14 @@ class Builtin:
         populate_array(made, data, lengths, strides, INT(onp.dtype(hint.__metadata__[0].dtype).itemsize), meminfo=None)
         return made._getvalue()
 
-    def run(self, loop: Any, found: list[Argument]) -> None:
-        """Run the loop; while it is long, other threads run as well."""
+    def run(self, loop: Any, found: list[Argument]) -> Any:
+        """Run the loop, and return what it returns, or 1; while it is long, other threads run as well."""
         build, values = self.build, [a.value for a in found]
         total = reduce(self.build.add, [a.size for a in found if a.size], INT(0))
         long, thread = build.icmp_signed(">", total, INT(MANY)), cgutils.alloca_once(build, INT)
         with build.if_then(long, likely=False):
             build.store(self.call("PyEval_SaveThread", INT), thread)
-        TARGET.call_internal_no_propagate(build, loop.fndesc, loop.signature, values)
+        _, answer = TARGET.call_internal_no_propagate(build, loop.fndesc, loop.signature, values)
         with build.if_then(long, likely=False):
             self.call("PyEval_RestoreThread", ir.VoidType(), build.load(thread))
+        return INT(1) if loop.signature.return_type == types.void else build.zext(answer, INT)

@@ -72,7 +72,8 @@ def kernel(equal: Callable | None = None, exact: bool = False) -> Callable[[Call
     """Make a kernel of a loop that writes into its last arrays; `equal` takes the same arguments. None: the loop itself.
 
     Annotations tell what a parameter is: Matrix, Vector, Table, Numbers, Integers, Work, int, float or bool. Machine code
-    refuses all else, before it has read or written a number.
+    refuses all else, before it has read or written a number. A loop that returns a bool refuses by False, just so: arrays
+    whose shapes do not fit together.
     """
 
     def made(loop: Callable) -> Kernel:

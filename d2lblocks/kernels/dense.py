@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.kernels._jit import Matrix, Vector, kernel
-from d2lblocks.kernels.product import Inner, address, product, transpose
+from d2lblocks.kernels.product import Inner, address, floats, product, transpose
 
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
 # the kernel in that of BLAS, 1 thread, AVX-512, for n rows:
@@ -28,17 +28,14 @@ NONE2 = onp.zeros((0, 0), onp.float32)
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
     """Return x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (m,) -> (n, m)."""
-    n, k = x.shape
-    terms, m = w.shape
+    m = w.shape[1]
+    y = onp.empty((len(x), m), x.dtype)
     b = NONE if b is None else b
-    if k != terms or (b is not NONE and b.shape != (m,)):  # a kernel would read past the end of an array
-        raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
-    y = onp.empty((n, m), x.dtype)
-    if for_blas(n, k * m, LONG):
+    if (b is not NONE and b.size != m) or for_blas(len(x), w.size, LONG) or not forward_loop.fast(x, w, b, relu, y):
+        if x.shape[1] != len(w) or (b is not NONE and b.shape != (m,)):
+            raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
         onp.dot(x, w, out=y)
         finish.run(y, b, relu)
-    else:
-        forward_loop.run(x, w, b, relu, y)
     return y
 
 
@@ -47,23 +44,31 @@ def backward(
     dw: onp.ndarray | None, db: onp.ndarray | None, want_dx: bool,
 ) -> onp.ndarray | None:  # fmt: skip
     """Write the gradients of w and b into dw (k, m) and db (m,), where these are, and return the one of x if it is wanted."""
-    dw, db = NONE2 if dw is None else dw, NONE if db is None else db
     n, (k, m) = len(x), w.shape
-    if not (x.shape == (n, k) and g.shape == y.shape == (n, m) and dw.size in (0, k * m) and db.size in (0, m)):
-        raise ValueError(
-            f"gradient {g.shape}, output {y.shape}, x {x.shape} and weight {w.shape[::-1]} do not fit together"
-        )
+    dw_later = dw is not None and for_blas(n, k * m, LONG_BACK)
+    dx_later = want_dx and (for_blas(n, k * m, LONG) or (n == 1 and k * m > ROW))
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
-    dw_later = dw.size and for_blas(n, k * m, LONG_BACK)
-    dx_later = dx.size and (for_blas(n, k * m, LONG) or (n == 1 and k * m > ROW))
-    h = onp.empty(g.shape, g.dtype) if relu else g
-    panel = onp.empty(max(PANEL, 16 * m), onp.float32) if want_dx and not dx_later else NONE
-    backward_loop.run(g, y, x, w, relu, NONE2 if dw_later else dw, db, NONE2 if dx_later else dx, h, panel)
+    spare = onp.empty((n * m if relu else 0) + (panel(k, m) if want_dx and not dx_later else 0), g.dtype)
+    now = (NONE2 if dw is None or dw_later else dw, NONE if db is None else db, NONE2 if dx_later else dx)
+    if not backward_loop.fast(g, y, x, w, relu, *now, spare):
+        if not (
+            x.shape == (n, k) and g.shape == y.shape == (n, m) and now[0].size in (0, k * m) and now[1].size in (0, m)
+        ):
+            raise ValueError(
+                f"gradient {g.shape}, output {y.shape}, x {x.shape} and weight {w.shape[::-1]} do not fit together"
+            )
+        _backward(g, y, x, w, relu, *now, spare)
+    h = spare[: n * m].reshape(n, m) if relu else g
     if dw_later:
         onp.matmul(x.T, h, out=dw)
     if dx_later:
         onp.matmul(h, w.T, out=dx)
     return dx if want_dx else None
+
+
+def panel(k: int, m: int) -> int:
+    """Return how many numbers of w are best turned at a time."""
+    return min(k * m, max(PANEL, 16 * m))
 
 
 def for_blas(n: int, size: int, long: int) -> bool:
@@ -77,11 +82,14 @@ def _forward(x, w, b, relu, y):  # by BLAS
 
 
 @kernel(_forward)
-def forward_loop(x: Matrix, w: Matrix, b: Vector, relu: bool, y: Matrix):
+def forward_loop(x: Matrix, w: Matrix, b: Vector, relu: bool, y: Matrix) -> bool:
     """y = x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (m,) or (0,) -> (n, m)."""
     n, k = x.shape
     m = w.shape[1]
+    if w.shape[0] != k or y.shape != (n, m) or (b.size and b.size != m):
+        return False
     product(n, k, m, address(x), k, 1, address(w), m, address(y), m, address(b) if b.size else 0, 0, relu)
+    return True
 
 
 def _finish(y, b, relu):
@@ -105,8 +113,10 @@ def finish(y: Matrix, b: Vector, relu: bool):
                 y[i, j] = zero if y[i, j] < zero else y[i, j]  # NaN is not below 0 and stays
 
 
-def _backward(g, y, x, w, relu, dw, db, dx, h, panel):  # by BLAS
+def _backward(g, y, x, w, relu, dw, db, dx, spare):  # by BLAS
+    h = g
     if relu:
+        h = spare[: g.size].reshape(g.shape)
         onp.copyto(h, onp.where(y > 0, g, g.dtype.type(0)))
     if dw.size:
         onp.matmul(x.T, h, out=dw)
@@ -117,36 +127,50 @@ def _backward(g, y, x, w, relu, dw, db, dx, h, panel):  # by BLAS
 
 
 @kernel(_backward)
-def backward_loop(g: Matrix, y: Matrix, x: Matrix, w: Matrix, relu: bool, dw: Matrix, db: Vector, dx: Matrix, h: Matrix,
-                  panel: Vector):  # fmt: skip
+def backward_loop(g: Matrix, y: Matrix, x: Matrix, w: Matrix, relu: bool, dw: Matrix, db: Vector, dx: Matrix,
+                  spare: Vector) -> bool:  # fmt: skip
     """dw = xᵀ h, db = sum of the rows of h, dx = h wᵀ, where h = g, if `relu` only where y > 0; all but empty ones.
 
     Shapes:
-        g, y, h: (n, m), h is written if `relu`, else g itself;  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  panel: m or more
+        g, y: (n, m);  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  spare: h if `relu`, then a `panel` if dx is wanted
     """
     n, k = x.shape
     m = w.shape[1]
-    zero = g.dtype.type(0)
-    for j in range(db.size):
-        db[j] = zero
-    for i in range(n):
-        if relu:
+    of_h = n * m if relu else 0
+    if w.shape[0] != k or g.shape != (n, m) or y.shape != (n, m) or spare.size < of_h + (m if dx.size else 0):
+        return False
+    if (dw.size and dw.shape != (k, m)) or (db.size and db.size != m) or (dx.size and dx.shape != (n, k)):
+        return False
+    h, zero = address(g), g.dtype.type(0)
+    if relu:
+        h = address(spare)
+        for i in range(n):
             for j in range(m):
-                h[i, j] = g[i, j] if y[i, j] > zero else zero
-        for j in range(db.size):
-            db[j] += h[i, j]
-    if dw.size:
-        product(k, n, m, address(x), 1, k, address(h), m, address(dw), m, 0, 0, False)
-    if dx.size:
-        multiply_turned(n, k, m, address(h), address(w), address(dx), address(panel), panel.size)
+                spare[i * m + j] = g[i, j] if y[i, j] > zero else zero
+    to_x, to_w, to_b = address(dx) if dx.size else 0, address(dw) if dw.size else 0, address(db) if db.size else 0
+    gradients(n, k, m, address(x), address(w), h, to_x, to_w, to_b, address(spare) + 4 * of_h, spare.size - of_h)
+    return True
 
 
 @Inner
-def multiply_turned(n, k, m, h, w, dx, panel, size):
-    """dx = h wᵀ: (n, m), (k, m) -> (n, k), all at addresses; at `panel` is room for m numbers at least, better for 16 m."""
-    some = max(1, min(k, size // max(1, m)))
-    some = some if some == k or some < 16 else some // 16 * 16
-    for p in range(0, k, some):  # some rows of w at a time, transposed: they make as many columns of dx
-        rows = min(some, k - p)
-        transpose(rows, m, w + 4 * p * m, m, panel, some)
-        product(n, m, rows, h, m, 1, panel, some, dx + 4 * p, k, 0, 0, False)
+def gradients(n, k, m, x, w, h, dx, dw, db, turned, size):
+    """dw = xᵀ h, db = the sum of the rows of h, dx = h wᵀ, all at addresses; what nobody wants is at 0.
+
+    At `turned` is room for `size` numbers, those of some rows of w: m at least, better as many as `panel` says.
+    """
+    if dw:
+        product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0)
+    if db:
+        g, total = floats(h, n * m), floats(db, m)
+        for j in range(m):
+            total[j] = 0
+        for i in range(n):
+            for j in range(m):
+                total[j] += g[i * m + j]
+    if dx:
+        some = max(1, min(k, size // max(1, m)))
+        some = some if some == k or some < 16 else some // 16 * 16
+        for p in range(0, k, some):  # some rows of w at a time, transposed: they make as many columns of dx
+            rows = min(some, k - p)
+            transpose(rows, m, w + 4 * p * m, m, turned, some)
+            product(n, m, rows, h, m, 1, turned, some, dx + 4 * p, k, 0, 0, False)

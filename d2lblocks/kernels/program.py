@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 
 from d2lblocks.kernels._jit import Integers, Table, Work, kernel
-from d2lblocks.kernels.dense import multiply_turned
+from d2lblocks.kernels.dense import PANEL, gradients
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
 from d2lblocks.kernels.tiles import RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
-PANEL = 2**12  # numbers of w that are turned at a time
 DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT_BACK, CHAIN, LINK = range(8)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 LABELS = ("float32", "int32", "int64")
@@ -35,22 +34,6 @@ def act_back(kind, n, at, result, to):
     else:
         for i in range(n):
             dx[i] = g[i] * (one - z[i] * z[i])
-
-
-@Inner
-def dense_back(n, k, m, x, w, h, dx, dw, db, panel):
-    """dw = xᵀ h, db = the sum of the rows of h, dx = h wᵀ; what nobody wants is at 0."""
-    if dw:
-        product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0)
-    if db:
-        g, total = floats(h, n * m), floats(db, m)
-        for j in range(m):
-            total[j] = 0
-        for i in range(n):
-            for j in range(m):
-                total[j] += g[i * m + j]
-    if dx:
-        multiply_turned(n, k, m, h, w, dx, panel, min(k * m, max(16 * m, PANEL)))
 
 
 @Inner
@@ -116,11 +99,11 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
             product(n, k, m, a, k, 1, b, m, d, m, c, 0, kind)
         elif code == DENSE_BACK:  # dy, y, x, w, dx, dw, db, and room for h and for rows of wᵀ
             h = a
-            room = slots[len(slots) - 1]
+            spare = slots[len(slots) - 1]
             if kind:
-                act_back(kind, n * m, a, b, room)
-                h = room
-            dense_back(n, k, m, c, d, h, e, f, g, room + 4 * n * m)
+                act_back(kind, n * m, a, b, spare)
+                h = spare
+            gradients(n, k, m, c, d, h, e, f, g, spare + 4 * n * m, min(k * m, max(PANEL, 16 * m)))
         elif code == LOSS:  # scores, labels, loss, softmax
             if not loss(n, k, kind, a, b, c, d):
                 status[0] = 1

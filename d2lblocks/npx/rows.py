@@ -11,7 +11,7 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
-from d2lblocks.kernels.dense import LONG, LONG_BACK, ROW, for_blas
+from d2lblocks.kernels.dense import LONG, LONG_BACK, ROW, for_blas, panel
 from d2lblocks.np import elementwise as E
 from d2lblocks.np.moves import reshape
 from d2lblocks.npx.activation import relu, sigmoid
@@ -51,7 +51,7 @@ def _dense_back(table: Any, step: Any) -> bool:
     act, (y,) = step.settings["act"], step.outs
     if for_blas(n, k * m, LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
         return False
-    table.need(n * m + min(k * m, max(16 * m, kernel.PANEL)))
+    table.need(n * m + panel(k, m))
     return table.row(
         kernel.DENSE_BACK, n, k, m, kernel.ACTS.get(act, 0), table.grad(y), table.at(y), table.at(x), table.at(weight),
         table.into(x), table.into(weight), table.into(rest[0] if rest else None),

@@ -9,6 +9,7 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
+from d2lblocks.late import BIG, Late, pays_off
 from d2lblocks.steps import backward, forward
 from d2lblocks.tape import changes
 
@@ -25,6 +26,8 @@ class Plan:
         self.grad: list[Any] = [None] * n  # of a leaf: None where its own buffer is written
         self.ends = {k: leaf for k, (leaf, _) in zip(program.leaves, program.places, strict=True)}
         self.leaves = list(self.ends.values())
+        self.large = [leaf for leaf in self.leaves if leaf.buffer.size >= BIG]
+        self.lates: dict[Any, Late] = {}  # by leaf: gradients that rows do not write out
         self.where: list[int] = [0] * (2 * n + 1)  # addresses: of values, of their gradients, 0 for nothing, extras
         self.none = 2 * n
         self.room = 0  # numbers that the greediest step needs for itself
@@ -115,7 +118,7 @@ class Plan:
         """Return the gradient of value k in its shape; the buffer is made when first asked for."""
         home = self.home[k]
         if home in self.ends and self.grad[home] is None:
-            return self.ends[home].grad
+            return self.ends[home].buffer
         if self.grad[home] is None:
             self.grad[home] = onp.zeros_like(self.raw[home])
             self.where[len(self.raw) + home] = address(self.grad[home])
@@ -167,9 +170,15 @@ class Plan:
         alone = grads is not None and grads.keys().isdisjoint(self.program.places)
         if not alone or self.bound != changes[0]:
             self._bind(alone)
+        for leaf, late in self.lates.items():
+            if leaf.late is late:  # of an earlier backward(): its numbers are about to go
+                leaf.write_out()
         self._down(gs)
+        for k, leaf in self.ends.items():
+            if leaf in self.lates:
+                self.lates[leaf].write(self.gradient(k))
         if self.bound >= 0 and self.all:
-            return self.before + [leaf.grad for leaf in self.ends.values()]
+            return self.before + [leaf.buffer for leaf in self.leaves]
         return self.before + [self.gradient(k) if k in self.reached else None for k in self.ends]
 
     def settle(self, gs: list) -> bool:
@@ -181,6 +190,8 @@ class Plan:
         self._down(gs)
         for leaf in self.leaves:
             leaf.fresh = True
+        for leaf in self.large:
+            leaf.late = self.lates.get(leaf)
         return True
 
     def _down(self, gs: list) -> None:
@@ -194,8 +205,8 @@ class Plan:
         fixed, n = True, len(self.raw)
         for k, leaf in self.ends.items():
             own = alone and leaf.free()
-            self.grad[k] = None if own else onp.empty_like(leaf.grad)
-            self.slots[n + k] = address(leaf.grad if own else self.grad[k])
+            self.grad[k] = None if own else onp.empty_like(leaf.buffer)
+            self.slots[n + k] = address(leaf.buffer if own else self.grad[k])
             fixed = fixed and own
         self.bound = changes[0] if fixed else -1
 
@@ -253,6 +264,20 @@ class Table:
         part = self.plan.extra(self.values[a].size)
         self._sums.append((self.values[a].size, place, part))
         return part
+
+    def late(self, a: int, n: int) -> Late | None:
+        """Return what stands for the gradient of a layer's weight, None where it is written out: see late.py."""
+        plan, (m, k) = self.plan, self.values[a].shape
+        uses = sum(step.args.count(a) for step in plan.program.steps)
+        if a not in plan.ends or uses > 1 or not pays_off(n, k, m):
+            return None
+        self.begun.add(a)
+        return plan.lates.setdefault(plan.ends[a], Late(n, k, m))
+
+    def lay(self, buffer: onp.ndarray) -> int:
+        """Give a buffer a place."""
+        self.plan.where.append(address(buffer))
+        return len(self.plan.where) - 1
 
     def add_up(self) -> None:
         """Add the parts that found another part in their place."""

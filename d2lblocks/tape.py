@@ -70,24 +70,39 @@ def mark(written: Iterable[Variable]) -> None:
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 
-    __slots__ = ("grad", "req", "fresh", "age")
+    __slots__ = ("buffer", "late", "req", "fresh", "age")
 
     def __init__(self, grad: onp.ndarray, req: str):
-        self.grad = grad
+        self.buffer = grad
+        self.late: Any = None  # a gradient that is not in the buffer yet, see late.py
         self.req = req
         self.fresh = False  # has a backward pass written here since the last update?
         self.age = next(_clock)
         changes[0] += 1
 
+    @property
+    def grad(self) -> onp.ndarray:
+        """The gradient: the buffer, with what is due written into it."""
+        if self.late is not None:
+            self.write_out()
+        return self.buffer
+
+    def write_out(self) -> None:
+        """Write what is due into the buffer."""
+        if self.late is not None:
+            self.late.write(self.buffer)
+            self.late = None
+
     def free(self) -> bool:
         """Return whether a rule may use the buffer for its result: nobody else holds it, who could be computing with it."""
-        return self.req == "write" and getrefcount(self.grad) == ALONE
+        return self.req == "write" and getrefcount(self.buffer) == ALONE
 
     def deposit(self, g: Any) -> None:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""
         if self.req == "write":
-            if g is not self.grad:  # else the rule has written it there
-                self.grad[...] = g
+            self.late = None
+            if g is not self.buffer:  # else the rule has written it there
+                self.buffer[...] = g
         elif self.req == "add":
             onp.add(self.grad, g, self.grad, casting="unsafe")
         else:
@@ -96,7 +111,7 @@ class Leaf:
 
 
 _lonely = Leaf(onp.zeros(0), "write")
-ALONE = getrefcount(_lonely.grad)  # the count of a buffer that only its leaf holds
+ALONE = getrefcount(_lonely.buffer)  # the count of a buffer that only its leaf holds
 
 
 class Ends(list):
@@ -253,5 +268,5 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
             continue
         leaf = place[0]
         own = type(leaf) is Leaf and grads is not None and place not in grads and leaf.free()
-        found.append(leaf.grad if own else True)
+        found.append(leaf.buffer if own else True)
     return found

@@ -12,7 +12,7 @@ FILES = sorted(
 FLOORS = [
     {"errors", "registry", "rich", "context", "rng", "formats", "kernels"},
     {"tape", "autograd"},
-    {"op", "steps", "plan", "graph"},
+    {"op", "late", "steps", "plan", "graph"},
     {"np"},
     {"io", "npx"},
     {"initializer", "optimizer"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.kernels._jit import Matrix, Vector, kernel
-from d2lblocks.kernels.product import Inner, address, floats, product, transpose
+from d2lblocks.kernels.product import SHORT, Inner, address, floats, product, transpose
 
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
 # the kernel in that of BLAS, 1 thread, AVX-512, for n rows:
@@ -88,7 +88,7 @@ def forward_loop(x: Matrix, w: Matrix, b: Vector, relu: bool, y: Matrix) -> bool
     m = w.shape[1]
     if w.shape[0] != k or y.shape != (n, m) or (b.size and b.size != m):
         return False
-    product(n, k, m, address(x), k, 1, address(w), m, address(y), m, address(b) if b.size else 0, 0, relu)
+    product(n, k, m, address(x), k, 1, address(w), m, address(y), m, address(b) if b.size else 0, 0, relu, 0)
     return True
 
 
@@ -152,6 +152,26 @@ def backward_loop(g: Matrix, y: Matrix, x: Matrix, w: Matrix, relu: bool, dw: Ma
     return True
 
 
+def _descend(x, h, w, step):
+    rescale, eta = step
+    w -= eta * ((x.T @ h) * rescale)
+
+
+@kernel(_descend)
+def descend(x: Matrix, h: Matrix, w: Matrix, step: Vector) -> bool:
+    """w -= eta (rescale xᵀ h), bit by bit as `backward_loop` and `update.sgd` would move it, in one pass over w.
+
+    Shapes:
+        x: (n, k);  h: (n, m);  w: (k, m);  step: (2,), rescale and eta;  n is SHORT at most
+    """
+    n, k = x.shape
+    m = h.shape[1]
+    if h.shape[0] != n or w.shape != (k, m) or step.size != 2 or n > SHORT:
+        return False
+    product(k, n, m, address(x), 1, k, address(h), m, address(w), m, address(w), m, 0, address(step))
+    return True
+
+
 @Inner
 def gradients(n, k, m, x, w, h, dx, dw, db, turned, size):
     """dw = xᵀ h, db = the sum of the rows of h, dx = h wᵀ, all at addresses; what nobody wants is at 0.
@@ -159,7 +179,7 @@ def gradients(n, k, m, x, w, h, dx, dw, db, turned, size):
     At `turned` is room for `size` numbers, those of some rows of w: m at least, better as many as `panel` says.
     """
     if dw:
-        product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0)
+        product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0, 0)
     if db:
         g, total = floats(h, n * m), floats(db, m)
         for j in range(m):
@@ -173,4 +193,4 @@ def gradients(n, k, m, x, w, h, dx, dw, db, turned, size):
         for p in range(0, k, some):  # some rows of w at a time, transposed: they make as many columns of dx
             rows = min(some, k - p)
             transpose(rows, m, w + 4 * p * m, m, turned, some)
-            product(n, m, rows, h, m, 1, turned, some, dx + 4 * p, k, 0, 0, False)
+            product(n, m, rows, h, m, 1, turned, some, dx + 4 * p, k, 0, 0, 0, 0)

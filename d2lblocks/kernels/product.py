@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as onp
 
+SHORT = 64  # terms that are summed at a time at least
+
 
 class Inner:
     """A function for use inside kernels: plain Python, and where Numba compiles, code by `simd` or what Numba makes of it."""
@@ -39,15 +41,19 @@ def array(address: int, rows: int, columns: int, row: int, column: int = 1) -> o
 
 
 @Inner
-def product(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu):
+def product(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu, step):
     """y = x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (n, m) -> (n, m).
 
     x has strides both ways, rows of w, y and b lie unbroken. Where b is 0 nothing is added; a bias has
-    b_row = 0; with b = y the product is added to y.
+    b_row = 0; with b = y the product is added to y. Where `step` is no 0 it is the address of two numbers, rescale and eta,
+    and y = b - eta (rescale (x w)), for k <= SHORT terms: a step of gradient descent.
     """
     out = array(y, n, m, y_row)
     z = array(x, n, k, x_row, x_col) @ array(w, k, m, w_row)
-    if b:
+    if step:
+        rescale, eta = array(step, 1, 2, 2)[0]
+        z = array(b, n, m, b_row) - eta * (z * rescale)
+    elif b:
         z += array(b, n, m, b_row)
     out[...] = onp.where((z > 0) | onp.isnan(z), z, 0) if relu else z
 

@@ -15,7 +15,7 @@ from d2lblocks.kernels.product import Inner, floats, ints, longs, product
 from d2lblocks.kernels.tiles import RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
-DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, ACT_BACK, CHAIN, LINK = range(8)
+DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, COPY, ACT_BACK, CHAIN, LINK = range(9)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 LABELS = ("float32", "int32", "int64")
 
@@ -96,7 +96,7 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
         a, b, c, d = slots[row[5]], slots[row[6]], slots[row[7]], slots[row[8]]
         e, f, g = slots[row[9]], slots[row[10]], slots[row[11]]
         if code == DENSE:  # x, w, bias, y
-            product(n, k, m, a, k, 1, b, m, d, m, c, 0, kind)
+            product(n, k, m, a, k, 1, b, m, d, m, c, 0, kind, 0)
         elif code == DENSE_BACK:  # dy, y, x, w, dx, dw, db, and room for h and for rows of wᵀ
             h = a
             spare = slots[len(slots) - 1]
@@ -118,3 +118,7 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
             x, y = floats(a, n), floats(b, n)
             for i in range(n):
                 x[i] += y[i]
+        elif code == COPY:  # from, to
+            x, y = floats(a, n), floats(b, n)
+            for i in range(n):
+                y[i] = x[i]

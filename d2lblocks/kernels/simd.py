@@ -26,13 +26,14 @@ from numba import carray, from_dtype, njit, typeof, types  # pyright: ignore[rep
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
+from d2lblocks.kernels.product import SHORT
+
 CHAINS = 8  # so many sums at a time keep the multipliers busy
 
 INT, BIT, FLOAT = ir.IntType(64), ir.IntType(1), ir.FloatType()
 POSITION = ir.IntType(32)  # of a lane
 SIZE = 4  # bytes of a number
 SPAN = 2**18  # numbers of w that a tile passes over at most: the processor finds so many pages of memory without delay
-SHORT = 64  # terms that a tile takes in at least
 
 KEPT: list[Any] = []
 
@@ -122,41 +123,56 @@ class Tile(Lanes):
     """y = x w + b for R rows and V vectors; if `masked`, of each vector only as far as `left` numbers."""
 
     def __init__(self, module: ir.Module, rows: int, vectors: int, lanes: int, masked: bool):
-        super().__init__(module, f"tile_{rows}x{vectors}x{lanes}", lanes, 12)
+        super().__init__(module, f"tile_{rows}x{vectors}x{lanes}", lanes, 13)
         self.rows, self.vectors, self.masked = rows, vectors, masked
         if self.new:
             self.write()
 
     def write(self) -> None:
-        k, x, self.x_row, x_col, w, w_row, y, y_row, b, b_row, relu, left = self.function.args
+        k, x, self.x_row, x_col, w, w_row, y, y_row, b, b_row, relu, step, left = self.function.args
         build = self.build
         self.mask = self.first(left) if self.masked else None
         copies = max(1, CHAINS // (self.rows * self.vectors))
         places = [(r, v) for r in range(self.rows) for v in range(self.vectors)]
         sums = [{place: build.alloca(self.vector) for place in places} for _ in range(copies)]
-        self.begin(sums, b, b_row)
+        for one in sums:
+            for place in places:
+                build.store(self.zero, one[place])
         self.add_terms(sums, k, x, x_col, w, w_row)
+        self.end(sums, b, b_row, step)
         everything = self.repeated(build.not_(build.trunc(relu, BIT)))
         for r, v in places:
-            total = [build.load(s[r, v]) for s in sums]
-            while len(total) > 1:
-                total = [build.fadd(one, other) for one, other in zip(total[::2], total[1::2], strict=True)]
-            passes = build.or_(everything, build.fcmp_unordered(">", total[0], self.zero))  # unordered: NaN passes too
-            self.save(build.select(passes, total[0], self.zero), self.at(y, r, y_row, v), self.mask)
+            total = build.load(sums[0][r, v])
+            passes = build.or_(everything, build.fcmp_unordered(">", total, self.zero))  # unordered: NaN passes too
+            self.save(build.select(passes, total, self.zero), self.at(y, r, y_row, v), self.mask)
         build.ret_void()
 
     def at(self, address: Any, row: int, stride: Any, v: int) -> Any:
         return offset(self.build, address, (row, stride), (v * self.lanes, 1))
 
-    def begin(self, sums: list, b: Any, b_row: Any) -> None:
-        """Let the first sums begin at b, if its address is not 0, the others at 0."""
+    def end(self, sums: list, b: Any, b_row: Any, step: Any) -> None:
+        """Add the sums up into the first ones, and b, if its address is not 0: last, for it may be large beside them.
+
+        Where `step` is no 0, they become b - eta (rescale sum): each operation rounds, as it does in `update.sgd`.
+        """
         build = self.build
-        for one in sums:
-            for place in one.values():
-                build.store(self.zero, place)
-        with build.if_then(build.icmp_signed("!=", b, INT(0))):
-            for (r, v), place in sums[0].items():
-                build.store(self.load(self.at(b, r, b_row, v), self.mask), place)
+        for place, first in sums[0].items():
+            total = [build.load(one[place]) for one in sums]
+            while len(total) > 1:
+                total = [build.fadd(one, other) for one, other in zip(total[::2], total[1::2], strict=True)]
+            build.store(total[0], first)
+        with (
+            build.if_then(build.icmp_signed("!=", b, INT(0))),
+            build.if_else(build.icmp_signed("==", step, INT(0))) as (plain, downhill),
+        ):
+            with plain:
+                for (r, v), first in sums[0].items():
+                    build.store(build.fadd(build.load(first), self.load(self.at(b, r, b_row, v), self.mask)), first)
+            with downhill:
+                rescale, eta = (self.repeated(build.load(self.number(offset(build, step, (i, 1))))) for i in (0, 1))
+                for (r, v), first in sums[0].items():
+                    way = build.fmul(eta, build.fmul(build.load(first), rescale))
+                    build.store(build.fsub(self.load(self.at(b, r, b_row, v), self.mask), way), first)
 
     def add_terms(self, sums: list, k: Any, x: Any, x_col: Any, w: Any, w_row: Any) -> None:
         """Add the k terms, as many at a time as there are sums, and one by one those left over."""
@@ -183,10 +199,10 @@ class Tile(Lanes):
 
 def product(module: ir.Module, has: Host) -> ir.Function:
     """Return the function of `product.product`: it lays tiles over y, the highest and widest that fit still."""
-    code, new = function(module, f"d2lblocks_product_{has.lanes}", 13)
+    code, new = function(module, f"d2lblocks_product_{has.lanes}", 14)
     if not new:
         return code
-    n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu = code.args
+    n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu, step = code.args
     build = ir.IRBuilder(code.append_basic_block())
     i, j = build.alloca(INT), build.alloca(INT)
     nothing = build.icmp_signed("==", b, INT(0))
@@ -199,7 +215,8 @@ def product(module: ir.Module, has: Host) -> ir.Function:
             left = build.sub(m, column)
             x_at, w_at = offset(build, x, (row, x_row)), offset(build, w, (column, 1))
             y_at = offset(build, y, (row, y_row), (column, 1))
-            build.call(tile.function, [k, x_at, x_row, x_col, w_at, w_row, y_at, y_row, addend, b_row, relu, left])
+            places = [k, x_at, x_row, x_col, w_at, w_row, y_at, y_row, addend, b_row]
+            build.call(tile.function, [*places, relu, step, left])
 
     for rows, widths in has.tiles.items():
         with counting(build, i, n, rows) as row:
@@ -316,17 +333,17 @@ def numbers(count: int) -> Any:
 
 def compiled_product(has: Host) -> Any:
     """Return `product.product` as Numba compiles it into a kernel."""
-    lay = inner(lambda module: product(module, has), 13)
+    lay = inner(lambda module: product(module, has), 14)
 
-    def blocked(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu):
+    def blocked(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu, step):
         some = max(SHORT, SPAN // max(1, w_row))
         while k > some:  # so many terms at a time
-            lay(n, some, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, 0)
+            lay(n, some, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, 0, 0)
             x, w, k = x + SIZE * some * x_col, w + SIZE * some * w_row, k - some
             b, b_row = y, y_row
-        lay(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu)
+        lay(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu, step)
 
-    return njit(numbers(13))(blocked)
+    return njit(numbers(14))(blocked)
 
 
 def compiled_transpose(has: Host) -> Any:

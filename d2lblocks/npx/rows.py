@@ -52,9 +52,19 @@ def _dense_back(table: Any, step: Any) -> bool:
     if for_blas(n, k * m, LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
         return False
     table.need(n * m + panel(k, m))
+    kind, g = kernel.ACTS.get(act, 0), table.grad(y)
+    late = table.late(weight, n)
+    if late is not None:
+        h = table.lay(late.h)
+        table.row(kernel.COPY, n * k, 0, 0, 0, table.at(x), table.lay(late.x))
+        if kind:
+            table.row(kernel.ACT_BACK, n * m, 0, 0, kind, g, table.at(y), h)
+        else:
+            table.row(kernel.COPY, n * m, 0, 0, 0, g, h)
+        kind, g = 0, h
     return table.row(
-        kernel.DENSE_BACK, n, k, m, kernel.ACTS.get(act, 0), table.grad(y), table.at(y), table.at(x), table.at(weight),
-        table.into(x), table.into(weight), table.into(rest[0] if rest else None),
+        kernel.DENSE_BACK, n, k, m, kind, g, table.at(y), table.at(x), table.at(weight), table.into(x),
+        table.plan.none if late is not None else table.into(weight), table.into(rest[0] if rest else None),
     )  # fmt: skip
 
 

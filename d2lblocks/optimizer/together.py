@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.kernels.update import addresses, alike
+from d2lblocks.kernels.update import addresses, alike, sgd
+from d2lblocks.late import BIG
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.optimizer.base import Optimizer
 from d2lblocks.tape import changes, mark
@@ -23,6 +24,7 @@ class Together:
         ]  # keeps what has an address alive
         self.kernel: Any = None
         self.factors: list = []
+        self.set: tuple = ()  # the numbers in the table
         self.weights: dict[Any, Any] = {}  # the dictionaries that were found to be the same, and when
         self.states, self.seen = states, -1
         self.t = -1  # the count of the last step
@@ -36,6 +38,7 @@ class Together:
             self.table = onp.array([addresses(row) for row in arrays], onp.int64)
             self.numbers = onp.empty((len(arrays), len(numbers)))
             self.work = int(self.table[:, 0].sum())
+            self.large = [r for r, (_, raw, *_) in enumerate(self.rows) if raw.size >= BIG]
 
     def still(self, weights: dict[Any, Any], states: dict) -> bool:
         """Return whether the table is of these weights, gradients and states."""
@@ -65,15 +68,33 @@ class Together:
         optimizer.num_update = max(optimizer.num_update, t)
         factors = [(p.lr_mult, p.wd_mult) for p in self.params]
         if factors != self.factors:
-            self.factors = factors
+            self.factors, self.set = factors, ()
             self.lr_mult, self.wd_mult = onp.array(factors, onp.float64).T
-        lr, wd = optimizer.learning_rate * self.lr_mult, optimizer.wd * self.wd_mult if optimizer.wd else 0.0
-        _, _, numbers = optimizer.recipe(self.rows[0][3], lr, wd, t)
-        for k, column in enumerate(numbers):
-            self.numbers[:, k] = column
+            self.same = len(set(factors)) == 1  # then numbers are set only when they change
+        lr_mult, wd_mult = factors[0] if self.same else (self.lr_mult, self.wd_mult)
+        _, _, numbers = optimizer.recipe(self.rows[0][3], optimizer.learning_rate * lr_mult, optimizer.wd * wd_mult, t)
+        if not self.same or numbers != self.set:
+            self.set = numbers
+            for k, column in enumerate(numbers):
+                self.numbers[:, k] = column
+        for r in self.large:
+            self.table[r, 0] = 0 if self._late(r) else self.rows[r][1].size
         self.kernel.run(self.table, self.numbers, self.work)
         mark(weights.values())
         return True
+
+    def _late(self, r: int) -> bool:
+        """Move a weight by a gradient that is not multiplied out, if plain SGD does; else see to it that it is."""
+        _, raw, leaf, _ = self.rows[r]
+        if leaf.late is None:
+            return False
+        if self.kernel is sgd:
+            lr, rescale, clip, wd = self.numbers[r].tolist()
+            if clip == wd == 0:
+                leaf.late.move(raw, lr, rescale)
+                return True
+        leaf.write_out()
+        return False
 
 
 def _own_ways(optimizer: Optimizer) -> bool:

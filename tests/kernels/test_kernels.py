@@ -37,6 +37,11 @@ def dense_backward(rng, n, k, m, odd):
     return g, y, x, w, relu, dw, db, dx, onp.empty(spare, "float32")
 
 
+def descend(rng, n, k, m, odd):
+    n = min(n, dense.SHORT)
+    return drawn(rng, n, k, odd=odd), drawn(rng, n, m), drawn(rng, k, m), drawn(rng, 2)
+
+
 def finish(rng, n, k, m, odd):
     return drawn(rng, n, m, odd=odd), drawn(rng, m) if rng.integers(2) else dense.NONE, bool(rng.integers(2))
 
@@ -55,6 +60,7 @@ CASES = {
     dense.forward_loop: dense_forward,
     dense.finish: finish,
     dense.backward_loop: dense_backward,
+    dense.descend: descend,
     cross_entropy.forward_loop: ce_forward,
     cross_entropy.backward_loop: ce_backward,
 }

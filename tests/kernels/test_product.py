@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2lblocks.kernels._jit import enabled
-from d2lblocks.kernels.product import address, array, product, transpose
+from d2lblocks.kernels.product import SHORT, address, array, product, transpose
 
 EPS = onp.finfo("float32").eps
 CANARY = 9.0
@@ -54,7 +54,7 @@ def multiplied(function, rng, n, k, m, odd):
     inside = address(y) + y.strides[0]
     x_row, x_col = (1, x.shape[1]) if across else (x.shape[1], 1)
     b, b_row = ((0, 0), (address(bias), 0), (inside, y.shape[1]))[addend]
-    function(n, k, m, address(x), x_row, x_col, address(w), w.shape[1], inside, y.shape[1], b, b_row, relu)
+    function(n, k, m, address(x), x_row, x_col, address(w), w.shape[1], inside, y.shape[1], b, b_row, relu, 0)
     with onp.errstate(all="ignore"):
         right = plain[0].astype("float64") @ plain[1] + added
         right = onp.where(right < 0, 0, right) if relu else right
@@ -71,6 +71,22 @@ def test_product(made, n, k, m, odd, seed):
     usual = onp.isfinite(right)
     onp.testing.assert_array_equal(found[~usual], right[~usual])
     assert (abs(found[usual] - right[usual]) <= bound[usual]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 30), k=st.integers(0, SHORT), m=st.integers(1, 150), seed=st.integers(0, 2**32))
+def test_a_step_downhill_is_that_of_the_product_to_the_last_bit(made, n, k, m, seed):
+    rng = onp.random.default_rng(seed)
+    x, w, step = (rng.normal(size=shape).astype("float32") for shape in ((n, k), (k, m), 2))
+    z, y = onp.empty((n, m), "float32"), padded(rng, n + 2, m)
+    y[:, m:] = y[[0, -1]] = CANARY
+    before = y.copy()
+    rescale, eta = step
+    inside = address(y) + y.strides[0]
+    made["product"](n, k, m, address(x), k, 1, address(w), m, address(z), m, 0, 0, 0, 0)
+    made["product"](n, k, m, address(x), k, 1, address(w), m, inside, y.shape[1], inside, y.shape[1], 0, address(step))
+    before[1:-1, :m] -= eta * (z * rescale)
+    onp.testing.assert_array_equal(y, before)
 
 
 def test_array_of_an_address():

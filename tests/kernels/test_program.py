@@ -26,6 +26,7 @@ def cases(n, k, m, rng):
     for kind in program.ACTS.values():
         yield program.ACT_BACK, kind, [real(n), real(n), real(n)], [2]
     yield program.ADD, 0, [real(n), real(n)], [0]
+    yield program.COPY, 0, [real(n), real(n)], [1]
 
 
 def done(run, code, sizes, kind, arrays, written, work=0):

@@ -1,0 +1,158 @@
+"""Gradients that wait to be multiplied out: whoever looks sees them, and plain SGD takes the very same step without them."""
+
+import numpy as onp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from d2lblocks import autograd, gluon, np, npx
+from d2lblocks.kernels import program as kernel
+from d2lblocks.late import BIG
+from tests.gluon.twins import mlp, same, twins
+
+pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+SIZES = 300, 160, 10  # the first layer's weight is big, the second's is not
+
+
+class Training:
+    """A net, its loss and its trainer; what is done to it by name is done to twins alike."""
+
+    def __init__(self, net, optimizer="sgd", **options):
+        self.net, self.loss = net, gluon.loss.SoftmaxCrossEntropyLoss()
+        if net._programs is not None:
+            self.loss.hybridize()
+        self.trainer = gluon.Trainer(net.collect_params(), optimizer, {"learning_rate": 0.1, **options})
+        self.weight = net[0].weight
+        self.held = None
+        self.seen = []
+
+    @property
+    def leaf(self):
+        return self.weight.data()._node
+
+    def backward(self, n=4):
+        X, y = np.random.normal(size=(n, SIZES[0])), np.random.randint(0, SIZES[-1], (n,))
+        with autograd.record():
+            l = self.loss(self.net(X), y)  # noqa: E741
+        l.backward()
+        X[:] = 7  # a gradient that waits has numbers of its own
+
+    def many(self):
+        self.backward(200)
+
+    def twice(self):
+        X, y = np.random.normal(size=(3, SIZES[0])), np.random.randint(0, SIZES[-1], (3,))
+        with autograd.record():
+            l = self.loss(self.net(X), y) + self.loss(self.net(X * 2), y)  # noqa: E741
+        l.backward(retain_graph=True)
+        l.backward()
+
+    def elsewhere(self):
+        X = np.random.normal(size=(4, SIZES[0]))
+        with autograd.record():
+            l = self.net(X).sum()  # noqa: E741
+        self.seen += [g.asnumpy() for g in autograd.grad(l, [p.data() for p in self.net.collect_params().values()])]
+
+    def step(self):
+        if self.leaf.fresh:
+            self.trainer.step(4)
+
+    def look(self):
+        self.seen.append(self.weight.grad().asnumpy())
+
+    def hold(self):
+        self.held = self.weight.grad()
+
+    def let_go(self):
+        self.held = None
+
+    def zero(self):
+        self.weight.zero_grad()
+
+    def set(self):
+        self.weight.set_data(self.weight.data() * 0.9)
+
+    def add(self):
+        self.weight.grad_req = "add"
+
+    def write(self):
+        self.weight.grad_req = "write"
+
+
+ACTIONS = ["backward", "many", "twice", "elsewhere", "step", "look", "hold", "let_go", "zero", "set", "add", "write"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from(ACTIONS), min_size=2, max_size=14),
+    st.sampled_from([{}, {"momentum": 0.9}, {"wd": 0.1}, {"clip_gradient": 0.01}, {"optimizer": "adam"}]),
+    st.integers(0, 99),
+)
+def test_whatever_is_done_the_gradients_are_those_of_the_net_as_written(actions, options, seed):
+    npx.random.seed(seed)
+    results = []
+    for net in twins(mlp(*SIZES)):
+        npx.random.seed(seed + 1)
+        net(np.zeros((4, SIZES[0])))
+        one = Training(net, **options)
+        for action in ["backward", "step", *actions, "look"]:
+            getattr(one, action)()
+        results.append([*one.seen, *[p.data().asnumpy() for p in net.collect_params().values()]])
+    same(*results, steps=len(actions) + 2)
+
+
+@pytest.mark.parametrize("n", [1, 4, 40])
+def test_a_step_of_sgd_is_the_same_to_the_last_bit(n):
+    weights = []
+    for looks in (False, True):
+        npx.random.seed(1)
+        net = mlp(*SIZES)
+        net.hybridize()
+        net(np.zeros((n, SIZES[0])))
+        one = Training(net)
+        for _ in range(3):
+            one.backward(n)
+            waited = one.leaf.late is not None
+            if looks:
+                one.look()
+            one.step()
+        weights.append([p.data().asnumpy() for p in net.collect_params().values()])
+        assert waited
+        assert (one.leaf.late is None) is looks  # nobody has asked for it to this day
+    for a, b in zip(*weights, strict=True):
+        onp.testing.assert_array_equal(a, b)
+
+
+def test_it_is_still_there_after_the_step_and_the_next_forward():
+    net, hybrid = twins(mlp(*SIZES))
+    found = []
+    for one in (Training(net), Training(hybrid)):
+        one.net(np.zeros((4, SIZES[0])))
+        npx.random.seed(3)
+        one.backward()
+        one.step()
+        with autograd.record():
+            one.net(np.ones((4, SIZES[0])))
+        one.look()
+        found.append(one.seen)
+    same(*found)
+
+
+def test_a_gradient_in_somebodys_hands_is_written_at_once():
+    _, net = twins(mlp(*SIZES))
+    net(np.zeros((4, SIZES[0])))
+    one = Training(net)
+    one.backward()
+    one.hold()
+    one.backward()
+    assert one.leaf.late is None
+    onp.testing.assert_array_equal(one.held.asnumpy(), one.weight.grad().asnumpy())
+
+
+def test_small_weights_do_not_wait():
+    _, net = twins(mlp(8, 4, 2))
+    net(np.zeros((4, 8)))
+    with autograd.record():
+        y = net(np.ones((4, 8)))
+    y.backward()
+    assert all(p.data().size < BIG and p.data()._node.late is None for p in net.collect_params().values())

@@ -175,7 +175,10 @@ def warm(kernels_only: bool) -> int:
     if kernels_only:
         if hasattr(os, "nice"):
             os.nice(19)
-        return int(not ready())
+        if not ready():
+            print(f"The kernels could not be compiled. {reason()}", file=sys.stderr)
+            return 1
+        return 0
     imports = [
         subprocess.Popen([sys.executable, "-c", f"import {module}"])
         for module in ("matplotlib.pyplot", "jupyterlab.labapp", "ipykernel.kernelapp")

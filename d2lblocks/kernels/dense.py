@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.kernels._jit import Matrix, Vector, kernel
+from d2lblocks.kernels.blas import threads
 from d2lblocks.kernels.product import SHORT, Inner, address, floats, product, transpose
 
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
@@ -20,6 +21,7 @@ from d2lblocks.kernels.product import SHORT, Inner, address, floats, product, tr
 FEW = 8  # rows for which the kernels are never slower
 MANY = 2**19  # numbers of w from which BLAS is faster for more rows than that
 LONG, LONG_BACK = 2**26, 2**25  # products of numbers from which it is, too, forward and in the gradient of w
+SHARED = 2**22  # the same where BLAS has two threads: a kernel has one
 ROW = 2**14  # numbers of w from which it is faster at the gradient of a single x: it needs no transposed copy
 PANEL = 2**14  # numbers of w that are transposed at a time: they stay in the nearest caches
 NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
@@ -73,7 +75,8 @@ def panel(k: int, m: int) -> int:
 
 def for_blas(n: int, size: int, long: int) -> bool:
     """Return whether BLAS is faster with n rows of x and so many numbers of w."""
-    return n > FEW and (size > MANY or n * size > long)
+    work = n * size
+    return n > FEW and (size > MANY or work > long or (work > SHARED and threads() > 1))
 
 
 def _forward(x, w, b, relu, y):  # by BLAS

@@ -1,5 +1,6 @@
 """Every kernel against its NumPy equal: as the compiled function, and as the plain Python that a reader sees."""
 
+import os
 from functools import partial
 
 import numpy as onp
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2lblocks.kernels import cross_entropy, dense, update
+from d2lblocks import npx
+from d2lblocks.kernels import blas, cross_entropy, dense, update
 from d2lblocks.kernels._jit import KERNELS, enabled
 from d2lblocks.kernels.program import walk
 
@@ -185,6 +187,19 @@ def test_dense_by_every_way(monkeypatch, machine, many, kind):
     dx, h = dense.backward(g, y, x, w, True, dw, db, True), onp.where(y > 0, g, 0)
     for found, right in ((dx, h @ w.T), (dw, x.T @ h), (db, h.sum(0))):
         onp.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="one processor")
+def test_a_product_of_middle_size_is_for_blas_where_several_threads_share_it():
+    limits = npx.set_num_threads(1)
+    try:
+        assert not dense.for_blas(64, 784 * 256, dense.LONG)
+        npx.set_num_threads(2)
+        if blas.threads() > 1:  # not every BLAS can be told
+            assert dense.for_blas(64, 784 * 256, dense.LONG)
+        assert not dense.for_blas(8, 784 * 256, dense.LONG)
+    finally:
+        limits.restore_original_limits()
 
 
 @pytest.mark.parametrize(("x", "w", "b"), [((2, 3), (4, 5), (5,)), ((2, 4), (4, 5), (1,)), ((2, 4), (4, 5), (0,))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -287,6 +288,8 @@ class Table:
 
     def row(self, *numbers: int) -> bool:
         """Append a row: code, four numbers, places."""
+        if self.rows and (kernel.alone(numbers) or (kernel.alone(self.rows[0]) and numbers[0] != kernel.LINK)):
+            self.rows = []
         if not self.rows:
             self.calls.append(_stretch(self.plan, self.rows))
             self.stretches.append(self.rows)
@@ -296,6 +299,7 @@ class Table:
 
     def link(self, kind: int, n: int, a: int, b: int, to: int) -> bool:
         """Append a row that acts number by number to a chain of such rows, see kernels/tiles.py."""
+        self.need(tiles.TILE)
         chain = self.chain
         if chain is None or chain[1] != n:
             self.row(kernel.CHAIN, n, 0)
@@ -359,14 +363,17 @@ class Table:
 def _stretch(plan: Plan, rows: list) -> Callable:
     """Return a function that runs these rows, also those still to come."""
     table: Any = None
+    chain: Any = None
     work = 0
 
     def call() -> None:
-        nonlocal table, work
+        nonlocal table, chain, work
         if table is None:
             table = onp.array(rows, onp.int64)
             work = sum(kernel.work(row) for row in rows)
-        kernel.walk.fast(table, plan.slots, plan.status, work)
+            chain = kernel.alone(rows[0]) and importlib.import_module("d2lblocks.kernels.chain").Chain(rows, plan.slots)
+        if not (chain and chain.run()):
+            kernel.walk.fast(table, plan.slots, plan.status, work)
 
     return call
 

@@ -1,4 +1,4 @@
-"""exp, tanh, sigmoid, erf and the like of one float32, for the loops of kernels: no branches and no calls, so loops do several at a time.
+"""exp, tanh, sigmoid, erf of one float32, for the loops of kernels: no branches and no calls, so loops do several at a time.
 
 Each is a few products and sums, its polynomials fitted to the least relative error on their interval. Errors stated
 are in ulp, the distance of neighbouring numbers, and hold for all numbers; NaN, infinities and denormal numbers come out right.

@@ -7,12 +7,13 @@ none. Numbers are float32 and lie side by side.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from d2lblocks.kernels._jit import Integers, Table, Work, kernel
 from d2lblocks.kernels.dense import PANEL, gradients
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
-from d2lblocks.kernels.tiles import RELU, SIGMOID, TANH, chain
+from d2lblocks.kernels.tiles import LONG, RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
 DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, COPY, ACT_BACK, CHAIN, LINK = range(9)
@@ -77,6 +78,11 @@ def loss_back(n, k, kind, at, labels, remembered, to):
         for j in range(i * k, i * k + k):
             ds[j] = p[j] * g[i]
         ds[i * k + label(kind, labels, i)] -= g[i]
+
+
+def alone(row: Sequence[int]) -> bool:
+    """Return whether a row begins a chain so long that it is called by itself: see kernels/chain.py."""
+    return row[0] == CHAIN and row[1] >= LONG
 
 
 def work(row: list[int]) -> int:

@@ -10,6 +10,7 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
+from d2lblocks.kernels.buffers import Results
 from d2lblocks.late import BIG, Late, pays_off
 from d2lblocks.steps import backward, forward
 from d2lblocks.tape import changes
@@ -52,8 +53,10 @@ class Plan:
             k for k, v in enumerate(program.values) if self.raw[k] is not None and v.held is None and v.size <= SMALL
         }
         self.ins = [(k, self.raw[k] if k in self.copied else None) for k in program.inputs]
-        self.outs = [(k, self.array(k) if self.home[k] in self.fixed else None) for k in program.outputs]
-        self.big = [k for k in program.outputs if k in self.fixed and self.home[k] == k and k not in self.copied]
+        big = [k for k in program.outputs if k in self.fixed and self.home[k] == k and k not in self.copied]
+        self.big = {k: Results(program.values[k].shape, program.values[k].dtype) for k in big}  # returned as they are
+        found = [self.home[k] in self.fixed and k not in self.big for k in program.outputs]
+        self.outs = [(k, self.array(k) if there else None) for k, there in zip(program.outputs, found, strict=True)]
         self.given = [self.gradient(k) for k in program.outputs] if recording else []
         reached = [recording and program.values[k].wanted and self.home[k] in self.reached for k in program.inputs]
         self.before = [self.gradient(k) if found else None for k, found in zip(program.inputs, reached, strict=True)]
@@ -149,8 +152,9 @@ class Plan:
                 self.take(k, a)
             else:
                 buffer[...] = a
-        for k in self.big:  # these are not copied: each call has its own
-            self.raw[k] = onp.empty_like(self.raw[k])
+        for k, results in self.big.items():
+            self.raw[k] = None
+            self.raw[k] = results.next()
             self.slots[k] = address(self.raw[k])
         for call in self.ahead:
             call()

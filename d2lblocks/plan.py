@@ -55,8 +55,8 @@ class Plan:
         self.ins = [(k, self.raw[k] if k in self.copied else None) for k in program.inputs]
         big = [k for k in program.outputs if k in self.fixed and self.home[k] == k and k not in self.copied]
         self.big = {k: Results(program.values[k].shape, program.values[k].dtype) for k in big}  # returned as they are
-        found = [self.home[k] in self.fixed and k not in self.big for k in program.outputs]
-        self.outs = [(k, self.array(k) if there else None) for k, there in zip(program.outputs, found, strict=True)]
+        made = self.fixed - self.big.keys()
+        self.outs = [(k, self.array(k) if self.home[k] in made else None) for k in program.outputs]
         self.given = [self.gradient(k) for k in program.outputs] if recording else []
         reached = [recording and program.values[k].wanted and self.home[k] in self.reached for k in program.inputs]
         self.before = [self.gradient(k) if found else None for k, found in zip(program.inputs, reached, strict=True)]

@@ -97,7 +97,7 @@ def parts(x):
 
 @Inner
 def exp(x):
-    """eˣ to 1 ulp."""
+    """eˣ to 1.02 ulp."""
     t = where(x < LEAST, LEAST, x)  # so that NaN stays
     n, y = parts(where(t > MOST, MOST, t))
     whole = n - ROUND

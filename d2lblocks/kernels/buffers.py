@@ -8,7 +8,7 @@ from weakref import getweakrefcount
 
 import numpy as onp
 
-SPARE = 2**28  # bytes of a result for which a second array is kept
+SPARE = 2**26  # bytes of a result for which a second array is kept
 
 
 class Results:

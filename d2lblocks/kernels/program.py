@@ -16,7 +16,7 @@ from d2lblocks.kernels.product import Inner, floats, ints, longs, product
 from d2lblocks.kernels.tiles import LONG, RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
-DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, COPY, ACT_BACK, CHAIN, LINK = range(9)
+DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, COPY, TOTAL, SPREAD, ACT_BACK, CHAIN, LINK = range(11)
 ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
 LABELS = ("float32", "int32", "int64")
 
@@ -80,6 +80,37 @@ def loss_back(n, k, kind, at, labels, remembered, to):
         ds[i * k + label(kind, labels, i)] -= g[i]
 
 
+@Inner
+def total(n, k, mean, at, to):
+    """to = the sum of each row, or its mean: (n, k) -> (n,). Eight sums at a time, of few numbers each: they lose little."""
+    x, y = floats(at, n * k), floats(to, n)
+    for i in range(n):
+        whole = 0.0
+        j, end = i * k, i * k + k
+        while j < end:
+            stop = min(j + 256, end)
+            s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = x.dtype.type(0)
+            while j + 8 <= stop:
+                s0, s1, s2, s3 = s0 + x[j], s1 + x[j + 1], s2 + x[j + 2], s3 + x[j + 3]
+                s4, s5, s6, s7 = s4 + x[j + 4], s5 + x[j + 5], s6 + x[j + 6], s7 + x[j + 7]
+                j += 8
+            while j < stop:
+                s0 += x[j]
+                j += 1
+            whole += float(((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7)))
+        y[i] = whole / k if mean else whole
+
+
+@Inner
+def spread(n, k, mean, at, to):
+    """to = g in each place of the row that it is the gradient of: (n,) -> (n, k); of a mean, g / k."""
+    g, dx = floats(at, n), floats(to, n * k)
+    share = g.dtype.type(1.0 / k if mean else 1.0)
+    for i in range(n):
+        for j in range(i * k, i * k + k):
+            dx[j] = g[i] * share
+
+
 def alone(row: Sequence[int]) -> bool:
     """Return whether a row begins a chain so long that it is called by itself: see kernels/chain.py."""
     return row[0] == CHAIN and row[1] >= LONG
@@ -120,6 +151,10 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
             chain(rows, r + 1, r + 1 + k, slots, n)
         elif code == ACT_BACK:  # dz, z, dx
             act_back(kind, n, a, b, c)
+        elif code == TOTAL:  # x, sums
+            total(n, k, kind, a, b)
+        elif code == SPREAD:  # dsums, dx
+            spread(n, k, kind, a, b)
         elif code == ADD:  # a sum, a part of it
             x, y = floats(a, n), floats(b, n)
             for i in range(n):

@@ -5,6 +5,7 @@ A rule returns whether it could write its rows; it cannot for other dtypes than 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as onp
@@ -13,7 +14,9 @@ from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
 from d2lblocks.kernels.dense import LONG, LONG_BACK, ROW, for_blas, panel
 from d2lblocks.np import elementwise as E
-from d2lblocks.np.moves import reshape
+from d2lblocks.np.moves import kept, reshape
+from d2lblocks.np.moves import sum as total
+from d2lblocks.np.reduce import mean
 from d2lblocks.npx.activation import relu, sigmoid
 from d2lblocks.npx.linear import dense
 from d2lblocks.npx.loss import cross_entropy_of
@@ -132,15 +135,117 @@ def _activation_back(kind: int) -> Any:
     return rule
 
 
-for _op, _kind in {
-    E.add: tiles.SUM, E.subtract: tiles.DIFFERENCE, E.multiply: tiles.PRODUCT, E.divide: tiles.QUOTIENT,
-    E.maximum: tiles.LARGER, E.minimum: tiles.SMALLER, E.negative: tiles.NEGATIVE, E.exp: tiles.EXP, E.tanh: tiles.TANH,
-    E.sqrt: tiles.ROOT, E.absolute: tiles.ABSOLUTE, sigmoid: tiles.SIGMOID, relu: tiles.RELU, erf: tiles.ERF,
-}.items():  # fmt: skip
+def _gradients(*formulas: Any) -> Any:
+    """Return the rule of a step back: formula(table, n, to, g, z, *places of the arguments) for each argument in turn."""
+
+    def rule(table: Any, step: Any) -> bool:
+        out = step.outs[0]
+        n, g, z = table.values[out].size, table.grad(out), table.at(out)
+        places = [table.at(a) if type(a) is int else table.number(a.value) for a in step.args]
+        for a, formula in zip(step.args, formulas, strict=True):
+            if type(a) is int and table.values[a].wanted:
+                formula(table, n, table.into(a), g, z, *places)
+        return True
+
+    return rule
+
+
+def _same(table: Any, n: int, to: int, g: int, *_: int) -> None:
+    table.row(kernel.COPY, n, 0, 0, 0, g, to)
+
+
+def _minus(table: Any, n: int, to: int, g: int, *_: int) -> None:
+    table.link(tiles.NEGATIVE, n, g, g, to)
+
+
+def _times(which: int) -> Any:
+    """Return the formula g z (0), g x (1) or g y (2)."""
+    return lambda table, n, to, g, *places: table.link(tiles.PRODUCT, n, g, places[which], to)
+
+
+def _over(table: Any, n: int, to: int, g: int, z: int, x: int, y: int) -> None:
+    table.link(tiles.QUOTIENT, n, g, y, to)
+
+
+def _under(table: Any, n: int, to: int, g: int, z: int, x: int, y: int) -> None:
+    part = table.tile()
+    table.link(tiles.PRODUCT, n, g, z, part)
+    table.link(tiles.NEGATIVE, n, part, part, part)
+    table.link(tiles.QUOTIENT, n, part, y, to)
+
+
+def _root_back(table: Any, n: int, to: int, g: int, z: int, *_: int) -> None:
+    twice = table.tile()
+    table.link(tiles.SUM, n, z, z, twice)
+    table.link(tiles.QUOTIENT, n, g, twice, to)
+
+
+def _erf_back(table: Any, n: int, to: int, g: int, z: int, x: int) -> None:
+    part = table.tile()
+    table.link(tiles.PRODUCT, n, x, x, part)
+    table.link(tiles.NEGATIVE, n, part, part, part)
+    table.link(tiles.EXP, n, part, part, part)
+    table.link(tiles.PRODUCT, n, part, table.number(2 / math.sqrt(math.pi)), part)
+    table.link(tiles.PRODUCT, n, part, g, to)
+
+
+def _power_back(table: Any, step: Any) -> bool:
+    (x, p), y = step.args, step.outs[0]
+    n, g, to, part = table.values[x].size, table.grad(y), table.into(x), table.tile()
+    if p.value == 0.5:
+        _root_back(table, n, to, g, table.at(y))
+    else:
+        table.link(tiles.PRODUCT, n, table.at(x), g, part)
+        if p.value == 3:
+            table.link(tiles.PRODUCT, n, table.at(x), part, part)
+        table.link(tiles.PRODUCT, n, part, table.number(p.value), to)
+    return True
+
+
+for _op, _kind, _formulas in (
+    (E.add, tiles.SUM, (_same, _same)), (E.subtract, tiles.DIFFERENCE, (_same, _minus)),
+    (E.multiply, tiles.PRODUCT, (_times(2), _times(1))), (E.divide, tiles.QUOTIENT, (_over, _under)),
+    (E.maximum, tiles.LARGER, ()), (E.minimum, tiles.SMALLER, ()), (E.negative, tiles.NEGATIVE, (_minus,)),
+    (E.exp, tiles.EXP, (_times(0),)), (E.sqrt, tiles.ROOT, (_root_back,)), (E.absolute, tiles.ABSOLUTE, ()),
+    (E.tanh, tiles.TANH, ()), (sigmoid, tiles.SIGMOID, ()), (relu, tiles.RELU, ()), (erf, tiles.ERF, (_erf_back,)),
+):  # fmt: skip
     _op.row = _link(_kind)
-E.power.row = _power
+    if _formulas:
+        _op.row_back = _gradients(*_formulas)
+E.power.row, E.power.row_back = _power, _power_back
 for _op, _name in ((relu, "relu"), (sigmoid, "sigmoid"), (E.tanh, "tanh")):
     _op.row_back = _activation_back(kernel.ACTS[_name])
+
+
+def _rows_of(table: Any, step: Any) -> tuple[int, int] | None:
+    """Return how many sums a reduction makes and of how many numbers each, if these lie side by side."""
+    (a,), out = step.args, step.outs[0]
+    if step.settings.get("dtype") is not None or step.settings.get("initial") or not _real(table, a, out):
+        return None
+    shape, ones = table.values[a].shape, kept(table.values[a].shape, step.settings.get("axis"))
+    n = next((i for i, (size, one) in enumerate(zip(shape, ones, strict=True)) if size != one), len(shape))
+    rows = math.prod(shape[:n])
+    return (rows, math.prod(shape[n:])) if rows == table.values[out].size else None
+
+
+def _total(mean: bool) -> Any:
+    def rule(table: Any, step: Any) -> bool:
+        rows = _rows_of(table, step)
+        return rows is not None and table.row(kernel.TOTAL, *rows, 0, mean, table.at(step.args[0]), table.out(step))
+
+    return rule
+
+
+def _spread(mean: bool) -> Any:
+    def rule(table: Any, step: Any) -> bool:
+        rows: Any = _rows_of(table, step)
+        return table.row(kernel.SPREAD, *rows, 0, mean, table.grad(step.outs[0]), table.into(step.args[0]))
+
+    return rule
+
+
+for _op, _mean in ((total, False), (mean, True)):
+    _op.row, _op.row_back = _total(_mean), _spread(_mean)
 
 reshape.row = lambda table, step: table.same(step)
 reshape.row_back = lambda table, step: True  # the gradient lies where that of the argument lies

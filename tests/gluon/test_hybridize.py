@@ -26,6 +26,52 @@ def test_random_nets(sizes, n, bias, seed, act):
     programs(hybrid)
 
 
+STEPS = {
+    "add": lambda x, y: x + y, "subtract": lambda x, y: y - x, "multiply": lambda x, y: x * y, "squared": lambda x, y: x * x,
+    "divide": lambda x, y: x / (1 + y * y), "by": lambda x, y: 2 / (1 + x * x), "negative": lambda x, y: -x + y,
+    "exp": lambda x, y: np.exp(-x * x), "sqrt": lambda x, y: np.sqrt(x * x + 1), "root": lambda x, y: (x * x + 1) ** 0.5,
+    "cube": lambda x, y: 0.1 * y**3 - x**2, "erf": lambda x, y: npx.erf(x) * y, "tanh": lambda x, y: np.tanh(x - y),
+    "sigmoid": lambda x, y: npx.sigmoid(x) * 3, "relu": lambda x, y: npx.relu(x) + y,
+}  # fmt: skip
+ENDS = [
+    lambda x: x, lambda x: x.sum(), lambda x: x.mean(axis=-1), lambda x: x.sum(axis=(1, 2), keepdims=True),
+    lambda x: x.mean(axis=0), lambda x: x.reshape(-1, 6).sum(axis=1), lambda x: x.mean(axis=1),
+]  # fmt: skip
+
+
+class Formula(gluon.HybridBlock):
+    def __init__(self, names, end):
+        super().__init__()
+        self.names, self.end = names, end
+
+    def hybrid_forward(self, F, x, y):
+        for name in self.names:
+            x, y = STEPS[name](x, y), x
+        return ENDS[self.end](x * 0.5 + y)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=6), st.integers(0, len(ENDS) - 1), st.integers(0, 99),
+       st.booleans())  # fmt: skip
+def test_formulas_and_their_gradients(names, end, seed, long):
+    npx.random.seed(seed)
+    x, y = (np.random.normal(size=(5, 200, 70) if long else (5, 4, 6)) for _ in range(2))
+    found = []
+    for one in twins(Formula(names, end)):
+        one(x, y)
+        one(x, y)
+        x.attach_grad()
+        y.attach_grad()
+        with autograd.record():
+            z = one(x, y)
+        z.backward()
+        found.append([z.asnumpy(), x.grad.asnumpy(), y.grad.asnumpy()])
+        if end != 4 and end != 6 and one._programs:  # sums over other axes than the last are for NumPy
+            (plan,) = [p.plans[0].plan for p in one._programs.known.values() if p.recording]
+            assert all(call.__qualname__.startswith("_stretch") for call in plan.ahead + plan.back)
+    same(*found, steps=10)
+
+
 def test_sequential_of_hybrid_blocks_is_one_program():
     inner = mlp(4, 3, container=nn.Sequential)
     net = nn.Sequential()

@@ -27,6 +27,9 @@ def cases(n, k, m, rng):
         yield program.ACT_BACK, kind, [real(n), real(n), real(n)], [2]
     yield program.ADD, 0, [real(n), real(n)], [0]
     yield program.COPY, 0, [real(n), real(n)], [1]
+    for mean in (0, 1):
+        yield program.TOTAL, mean, [real(n, k), real(n)], [1]
+        yield program.SPREAD, mean, [real(n), real(n, k)], [1]
 
 
 def done(run, code, sizes, kind, arrays, written, work=0):

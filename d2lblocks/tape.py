@@ -59,12 +59,11 @@ class Variable:
         return self._written_at
 
 
-def mark(written: Iterable[Variable]) -> None:
-    """Note that all these were written now."""
+def mark(cells: Iterable[list[int]]) -> None:
+    """Note that the arrays with these cells were written now."""
     now = next(_clock)
-    for x in written:
-        if x._written_at is not None:
-            x._written_at[0] = now
+    for cell in cells:
+        cell[0] = now
 
 
 class Leaf:

@@ -78,11 +78,12 @@ class Trainer:
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
-        self._move(self._live(batch_size, ignore_stale_grad), batch_size, _total)
+        self._move(self._live(batch_size, ignore_stale_grad), batch_size, ignore_stale_grad, _total)
 
     def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Do what `step` does, after a call of `allreduce_grads`."""
-        self._move(self._live(batch_size, ignore_stale_grad), batch_size, lambda copies: _total(copies[:1]))
+        live = self._live(batch_size, ignore_stale_grad)
+        self._move(live, batch_size, ignore_stale_grad, lambda copies: _total(copies[:1]))
 
     def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[Any]]:
         """Return the copies of every parameter that learns, by its number. All are looked at before any is moved."""
@@ -125,10 +126,10 @@ class Trainer:
                 "there, or leave it out of the net."
             ) from None
 
-    def _move(self, live: dict[int, list[Any]], batch_size: int, gradient: Callable) -> None:
+    def _move(self, live: dict[int, list[Any]], batch_size: int, some_stale: bool, gradient: Callable) -> None:
         self._optimizer.rescale_grad = 1.0 / batch_size
         single = self._single
-        if not all(map(_is_fresh, self._leaves)):
+        if some_stale and not all(map(_is_fresh, self._leaves)):
             single = {i: x for i, x in single.items() if _fresh(x)}
         self._updater.move_all(single)
         if len(single) == len(self._leaves):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import numpy as onp
@@ -22,6 +23,7 @@ class Together:
         self.rows = [
             (w, w._data, w._node, states.get(i)) for i, w in weights.items()
         ]  # keeps what has an address alive
+        self.cells = [w._watch() for w in weights.values()]
         self.kernel: Any = None
         self.factors: list = []
         self.set: tuple = ()  # the numbers in the table
@@ -66,7 +68,7 @@ class Together:
         self.t = t = self.t + 1
         counts.update(dict.fromkeys(weights, t))
         optimizer.num_update = max(optimizer.num_update, t)
-        factors = [(p.lr_mult, p.wd_mult) for p in self.params]
+        factors = list(map(_factors, self.params))
         if factors != self.factors:
             self.factors, self.set = factors, ()
             self.lr_mult, self.wd_mult = onp.array(factors, onp.float64).T
@@ -80,7 +82,7 @@ class Together:
         for r in self.large:
             self.table[r, 0] = 0 if self._late(r) else self.rows[r][1].size
         self.kernel.run(self.table, self.numbers, self.work)
-        mark(weights.values())
+        mark(self.cells)
         return True
 
     def _late(self, r: int) -> bool:
@@ -95,6 +97,9 @@ class Together:
                 return True
         leaf.write_out()
         return False
+
+
+_factors = attrgetter("lr_mult", "wd_mult")
 
 
 def _own_ways(optimizer: Optimizer) -> bool:

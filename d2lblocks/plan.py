@@ -90,7 +90,7 @@ class Plan:
                 and self.program.values[k].held is None
                 and k not in self.program.inputs + self.program.outputs
             ):
-                self.dead.setdefault(self.raw[k].nbytes, []).append(self.raw[k])
+                self._drop(self.raw[k])
 
     def _back(self) -> list[Callable]:
         table, program = Table(self), self.program
@@ -103,15 +103,23 @@ class Plan:
             if i in self.kept or step.op.row_back is None or not step.op.row_back(table, step):
                 table.call(backward(self, i, step, table))
             table.add_up()
+            for k in step.outs:  # what came before needs their gradients no more
+                if self.home[k] == k and self.grad[k] is not None:
+                    self._drop(self.grad[k])
         self.reached = table.begun
         return table.calls
 
     def make(self, k: int) -> int:
         """Give value k a buffer of its own; returns its place."""
-        value = self.program.values[k]
-        dead = self.dead.get(value.size * value.dtype.itemsize)
-        self.raw[k] = dead.pop().view(value.dtype).reshape(value.shape) if dead else onp.empty(value.shape, value.dtype)
+        self.raw[k] = self._buffer(self.program.values[k])
         return k
+
+    def _buffer(self, value: Any) -> onp.ndarray:
+        dead = self.dead.get(value.size * value.dtype.itemsize)
+        return dead.pop().view(value.dtype).reshape(value.shape) if dead else onp.empty(value.shape, value.dtype)
+
+    def _drop(self, buffer: onp.ndarray) -> None:
+        self.dead.setdefault(buffer.nbytes, []).append(buffer)
 
     def array(self, k: int) -> Any:
         """Return the numbers of value k in its shape."""
@@ -124,7 +132,7 @@ class Plan:
         if home in self.ends and self.grad[home] is None:
             return self.ends[home].buffer
         if self.grad[home] is None:
-            self.grad[home] = onp.zeros_like(self.raw[home])
+            self.grad[home] = self._buffer(self.program.values[home])
             self.where[len(self.raw) + home] = address(self.grad[home])
         return self.grad[home] if home == k else self.grad[home].reshape(self.program.values[k].shape)
 

@@ -29,8 +29,8 @@ class HookHandle:
 
     def detach(self) -> None:
         """Remove the hook; once is enough, again does nothing."""
-        if self._hooks is not None:
-            self._hooks.pop(self._id, None)
+        if self._hooks is not None and self._hooks.pop(self._id, None) is not None:
+            changes[0] += 1
 
     def __enter__(self) -> HookHandle:
         return self

@@ -12,7 +12,7 @@ from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MXNetError, kind_of, listed
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.parameter.single import agree
-from d2lblocks.gluon.watch import tell, tell_once
+from d2lblocks.gluon.watch import hearers, tell_step
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.optimizer import Updater, create
 from d2lblocks.tape import changes
@@ -49,6 +49,7 @@ class Trainer:
         self._copies: dict[int, list[Any]] = {}  # of every parameter that learns, by its number
         self._leaves: list[Any] = []
         self._single: dict[int, Any] = {}  # those that live on one context
+        self._hearers: tuple = ()
 
     @property
     def optimizer(self) -> Any:
@@ -111,6 +112,7 @@ class Trainer:
         self._copies = live
         self._leaves = [x._node for copies in live.values() for x in copies]
         self._single = {i: copies[0] for i, copies in live.items() if len(copies) == 1}
+        self._hearers = hearers(self, [self._params[i] for i in live])
         self._seen = changes[0]
 
     def _refuse_waiting(self, live: dict[int, list[Any]]) -> None:
@@ -146,8 +148,12 @@ class Trainer:
                 x._node.fresh = False
             for x in copies[1:]:
                 x[...] = data
-        tell(self, "step")
-        tell_once((self._params[i] for i in live), "step")
+        if self._hearers:
+            tell_step(self._hearers)
+
+    def __getstate__(self) -> dict:
+        """Return the attributes for a copy or pickle, which nobody listens to."""
+        return {**self.__dict__, "_hearers": (), "_seen": -1}
 
     def save_states(self, fname: str | os.PathLike) -> None:
         """Save what the optimizer remembers, as a file of named arrays."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 from d2lblocks.errors import warn
 from d2lblocks.gluon.hooks import HookHandle
@@ -100,7 +100,6 @@ def watching(net: Any) -> Iterator[Any]:
 
 # Kept beside the nets, not in them: a copied or pickled net has no listeners, and a dropped net takes its own along.
 _listening: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
-_listenings: WeakSet[Listening] = WeakSet()
 
 
 def tell(thing: Any, what: str) -> None:
@@ -118,19 +117,25 @@ def tell(thing: Any, what: str) -> None:
                 _failed(thing, what, problem)
 
 
-def tell_once(things: Iterable, what: str) -> None:
-    """Say to each listener of any of these things what happened to them all, with the first that it listens to."""
-    if not _listenings:
-        return
-    things = list(things)
-    for listener in list(_listenings):
-        for thing in things:
-            if listener in _listening.get(thing, {}).values():
-                try:
-                    listener(thing, what)
-                except Exception as problem:
-                    _failed(thing, what, problem)
-                break
+def hearers(trainer: Any, params: Iterable) -> tuple:
+    """Return (listener, thing) for everyone who is to hear of a trainer's steps: of itself, or of its first parameter.
+
+    Steps may take some ten microseconds. So who listens is asked when `changes` has moved, not at every step.
+    """
+    found: dict[Listening, Any] = {}
+    for thing in (trainer, *params) if _listening else ():
+        for listening in _listening.get(thing, {}).values():
+            found.setdefault(listening, thing)
+    return tuple((listening._listener, thing) for listening, thing in found.items())
+
+
+def tell_step(found: tuple) -> None:
+    """Say to `hearers` that a step was made."""
+    for listener, thing in found:
+        try:
+            listener(thing, "step")
+        except Exception as problem:
+            _failed(thing, "step", problem)
 
 
 def _failed(thing: Any, what: str, problem: Exception) -> None:
@@ -147,8 +152,6 @@ class Listening:
 
     def attach(self, thing: Any) -> Listening:
         """Listen to this parameter or trainer; to a block with all that is in it, now and later."""
-        if not hasattr(thing, "step"):  # a trainer's listener hears of its steps from itself
-            _listenings.add(self)
         found = [thing]
         while found:
             one = found.pop()
@@ -166,7 +169,6 @@ class Listening:
 
     def detach(self) -> None:
         """Hear no more."""
-        _listenings.discard(self)
         for handle in self._handles:
             handle.detach()
         for thing in [thing for thing, heard in list(_listening.items()) if not heard]:

@@ -183,7 +183,7 @@ def test_pushes_are_few():
 def test_long_curves_keep_mean_and_extremes():
     curve, values = Curve(), onp.random.default_rng(0).standard_normal(10_000)
     for k, v in enumerate(values):
-        curve.add((k, v))
+        curve.add(k, v)
         if k % 777 == 0:
             curve.settle()
     rows = curve.rows()

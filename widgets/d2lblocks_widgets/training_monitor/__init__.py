@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-import time
+from collections import defaultdict
 from collections.abc import Callable
 from html import escape
+from time import perf_counter
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -14,14 +15,14 @@ from weakref import WeakKeyDictionary
 import traitlets as t
 from IPython.display import publish_display_data
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, listed
 from d2lblocks.gluon import Block, Parameter, ParameterDict, Trainer
 from d2lblocks.gluon.watch import on_change
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.style import number as written
 from d2lblocks_widgets._picture import curve_img
 from d2lblocks_widgets._widget import Widget
-from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, number
+from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse, number
 
 SHOWN = 8  # so many parameters fit on a page
 SHARE = 120  # after a push that took t seconds the next waits for at least SHARE * t: less than 1 % of a run
@@ -43,17 +44,18 @@ class TrainingMonitor(Widget):
         self._parameters, self._every, self._more = parameters, every, more
         names = [p.name for p in parameters]
         self._values, self._gradients = Histograms(names), Histograms(names)
-        self._curves: dict[str, Curve] = {}
+        self._pulse = Pulse(self._push, self._look)
+        self._curves = defaultdict(Curve, loss=self._pulse.loss)
         self._display_id, self._shown, self._counts_steps = uuid4().hex, False, True
-        self._steps, self._done = 0, False
-        self._started = self._next = time.perf_counter()
+        self._done = False
+        self._started = perf_counter()
         self._endings: list[Callable] = []
         super().__init__(selected_parameter=names[0] if names else "")
         self._push()
 
     def __repr__(self) -> str:
-        told = "".join(f", {name} {curve.last:.4g}" for name, curve in self._curves.items())
-        return f"watch: step {self._steps:,}{told}"
+        told = "".join(f", {name} {curve.last:.4g}" for name, curve in self._drawn().items())
+        return f"watch: step {self._pulse.step:,}{told}"
 
     # ------------------------------------------------------------------------------------------------ what happens
 
@@ -63,65 +65,50 @@ class TrainingMonitor(Widget):
         Without a trainer to listen to, each call is a step.
         """
         numbers = {name: number(name, value) for name, value in values.items()}
-        if self._counts_steps:
-            self._steps += 1
         for name, value in numbers.items():
-            self._curve(name).add((self._steps, value))
-        self._news(self._counts_steps)
-
-    def _curve(self, name: str) -> Curve:
-        found = self._curves.get(name)
-        if found is None:
-            found = self._curves[name] = Curve()
-        return found
-
-    # These three are on the way of every step of a run, whose steps may take a tenth of a millisecond.
-
-    def _stepped(self, trainer: Any, what: str) -> None:
-        self._steps += 1
-        self._news(True)
-
-    def _news(self, stepped: bool) -> None:
-        if time.perf_counter() >= self._next:
+            self._curves[name].add(self._pulse.step + self._counts_steps, value)
+        if self._counts_steps:
+            self._pulse.stepped(None, "step")
+        elif perf_counter() >= self._pulse.due:
             self._push()
-        elif stepped and self._steps & (self._steps - 1) == 0:  # steps 1, 2, 4, 8, ...: a short run has a history too
-            self._look()
+
+    def _drawn(self) -> dict[str, Curve]:
+        """Return the curves that have begun."""
+        return {name: curve for name, curve in self._curves.items() if curve.begun}
 
     def _lost(self, block: Any, inputs: Any, out: Any) -> None:
-        if self._counts_steps:
-            self.record(loss=out)
-        elif type(out) is ndarray and out._data.size:
-            curve = self._curves.get("loss") or self._curve("loss")
-            curve.add((self._steps, out._data))  # its mean is taken when it is sent
-        else:
-            self._curve("loss").add((self._steps, number("loss", out)))
+        self.record(loss=out)
 
     def _look(self) -> None:
         """Take histograms of this step."""
-        if self._steps or any(p.state == "ready" for p in self._parameters):
-            self._values.add(self._steps, [p.data()._data if p.state == "ready" else None for p in self._parameters])
-            self._gradients.add(self._steps, [_gradient(p) if self._steps else None for p in self._parameters])
+        step = self._pulse.step
+        if step or any(p.state == "ready" for p in self._parameters):
+            self._values.add(step, [p.data()._data if p.state == "ready" else None for p in self._parameters])
+            self._gradients.add(step, [_gradient(p) if step else None for p in self._parameters])
+        self._pulse.halt = (
+            1 << step.bit_length()
+        )  # looks at 1, 2, 4, 8, ..., push or not: a short run has a history too
 
     def _push(self) -> None:
         """Send everything; the next time comes late enough not to slow the run."""
-        start = time.perf_counter()
-        self._look()
-        for curve in self._curves.values():
-            curve.settle()
-        with self.hold_sync():
-            self.step, self.running = self._steps, not self._done
-            self.rate = round(self._steps / max(start - self._started, 1e-9), 1) if self._steps else 0.0
-            self.curves = {name: curve.sent() for name, curve in self._curves.items()}
-            self.histograms = {
-                "steps": self._values.steps[:], "bins": BINS, "names": self._values.names, "more": self._more,
-                "values": self._values.sent(), "gradients": self._gradients.sent(),
-            }  # fmt: skip
-        end = time.perf_counter()
-        self._next = end + max(self._every, SHARE * (end - start))
+        start = perf_counter()
+        try:
+            self._look()
+            with self.hold_sync():
+                self.step, self.running = self._pulse.step, not self._done
+                self.rate = round(self.step / max(start - self._started, 1e-9), 1) if self.step else 0.0
+                self.curves = {name: curve.sent() for name, curve in self._drawn().items()}
+                self.histograms = {
+                    "steps": self._values.steps[:], "bins": BINS, "names": self._values.names, "more": self._more,
+                    "values": self._values.sent(), "gradients": self._gradients.sent(),
+                }  # fmt: skip
+        finally:
+            end = perf_counter()
+            self._pulse.due = end + max(self._every, SHARE * (end - start))
 
     def _cell_ended(self, *_: Any) -> None:
         """Show the last state, also to readers of the saved notebook."""
-        if self._steps != self.step or any(curve.unsettled for curve in self._curves.values()):
+        if self._pulse.step != self.step or any(curve.unsent for curve in self._curves.values()):
             self._push()
             self._publish(update=True)
 
@@ -157,11 +144,16 @@ class TrainingMonitor(Widget):
 
     def losses(self, name: str = "loss") -> list[tuple[int, float]]:
         """Return [(step, value), ...] of a curve; of long runs, means of equal stretches."""
-        return [(row[0], row[1]) for row in self._curves[name].rows()]
+        curves = self._drawn()
+        if name not in curves:
+            raise ArgumentError(
+                f"losses: nothing was recorded as {name!r}; there is {listed(curves) or 'nothing yet'}."
+            )
+        return [(row[0], row[1]) for row in curves[name].rows()]
 
     def fallback(self) -> str:
-        head = f"<p>{self._steps:,} steps</p>"
-        for name, curve in self._curves.items():
+        head = f"<p>{self._pulse.step:,} steps</p>"
+        for name, curve in self._drawn().items():
             rows = curve.rows()
             ys = [row[1] for row in rows]
             words = f"{name}: {ys[0]:.4g} at first, {curve.last:.4g} at step {rows[-1][0]:,}"
@@ -241,9 +233,10 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
         _watched[what] = monitor
     if isinstance(what, Trainer):
         monitor._counts_steps = False
-        monitor._endings.append(on_change(what, monitor._stepped).detach)
+        monitor._endings.append(on_change(what, monitor._pulse.stepped).detach)
     if loss is not None:
-        monitor._endings.append(loss.register_forward_hook(monitor._lost).detach)
+        hook = monitor._lost if monitor._counts_steps else monitor._pulse.lost
+        monitor._endings.append(loss.register_forward_hook(hook).detach)
     shell = _shell()
     if shell is not None:
         shell.events.register("post_run_cell", monitor._cell_ended)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
 import numpy as onp
@@ -12,6 +14,8 @@ from d2lblocks.np.ndarray import ndarray
 STRETCHES = 400  # a curve is kept as at most so many stretches
 COLUMNS = 60  # histograms are kept at so many steps at most
 BINS = 24
+SMALL = 1000  # of more losses at once the mean is taken at once, or much memory would be held
+ROOM = 8192  # so many numbers of a curve are kept one by one until they are sorted in
 EXACT = 1 << 15  # of larger arrays every k-th number is counted
 
 
@@ -32,65 +36,90 @@ def mean(raw: onp.ndarray) -> float:
     return float(onp.add.reduce(raw, None)) / raw.size
 
 
-def _means(values: tuple) -> onp.ndarray:
-    """Return one number each for numbers and raw arrays; of many arrays of one length all at once."""
-    if values and len({getattr(v, "shape", None) for v in values}) == 1 and getattr(values[0], "ndim", 0) == 1:
-        return onp.concatenate(values).reshape(len(values), -1).mean(1, dtype=onp.float64)
-    return onp.array([value if type(value) is float else mean(value) for value in values], onp.float64)
+def _means(values: list) -> onp.ndarray:
+    """Return the mean of each number or array, all at once: a call of NumPy for each would take longer."""
+    arrays = set(map(type, values)) == {onp.ndarray} and {v.ndim for v in values} == {1}
+    parts = values if arrays else [onp.ravel(v) for v in values]
+    sizes = onp.fromiter(map(len, parts), onp.intp, len(parts))
+    return onp.add.reduceat(onp.concatenate(parts), onp.cumsum(sizes) - sizes, dtype=onp.float64) / sizes
+
+
+def _joined(rows: onp.ndarray, starts: onp.ndarray) -> onp.ndarray:
+    """Return stretches, each made of the rows (last step, how many, sum, least, greatest) from a start to the next one."""
+    last = rows[[*(starts[1:] - 1), -1], 0]
+    count, total = onp.add.reduceat(rows[:, 1:3], starts).T
+    least, greatest = onp.minimum.reduceat(rows[:, 3], starts), onp.maximum.reduceat(rows[:, 4], starts)
+    return onp.column_stack([last, count, total, least, greatest])
 
 
 class Curve:
     """Numbers by step as stretches of equal length, each with the mean, the least and the greatest of its numbers."""
 
     def __init__(self) -> None:
-        self._new: list[tuple[int, Any]] = []  # (step, a number, or the raw numbers whose mean it is)
-        self._stretches: list[list] = []  # [last step, how many, sum, least, greatest]
+        self._steps: list[int] = []  # of what is not in the stretches yet
+        self._values: list[Any] = []  # numbers, and raw numbers whose mean is wanted
+        self._stretches = onp.zeros((0, 5))  # last step, how many, sum, least, greatest
         self._length = 1
         self.first_bad: int | None = None  # the step of the first infinity or NaN
-        self.last = float("nan")
-        self.add = self._new.append  # add((step, value)): on the way of every step, so nothing more
+        self._last = float("nan")
+        self._unsent = False
+
+    def add(self, step: int, value: Any) -> None:
+        """Keep a number, or the array whose mean it is: this is on the way of every step."""
+        self._steps.append(step)
+        self._values.append(value)
+        if len(self._values) > ROOM:
+            self.settle()
 
     @property
-    def unsettled(self) -> bool:
-        """Is there anything new since settle()?"""
-        return bool(self._new)
+    def begun(self) -> bool:
+        """Is there anything at all?"""
+        return bool(self._values) or len(self._stretches) > 0
+
+    @property
+    def unsent(self) -> bool:
+        """Is there anything new since sent()?"""
+        return bool(self._values) or self._unsent
+
+    @property
+    def last(self) -> float:
+        """The newest number."""
+        self.settle()
+        return self._last
 
     def settle(self) -> None:
         """Sort what was added into the stretches."""
-        steps, values = zip(*self._new, strict=True) if self._new else ((), ())
-        new = onp.column_stack([onp.array(steps, onp.float64), _means(values)])
-        self._new.clear()
-        while len(new):
-            if not self._stretches or self._stretches[-1][1] >= self._length:
-                self._stretches.append([0, 0, 0.0, onp.inf, -onp.inf])
-            end = self._stretches[-1]
-            here, new = new[: self._length - end[1]], new[self._length - end[1] :]
-            steps, values = here.T
-            end[:] = [
-                int(steps[-1]), end[1] + len(values), end[2] + float(values.sum()),
-                min(end[3], float(values.min())), max(end[4], float(values.max())),
-            ]  # fmt: skip
-            if self.first_bad is None and not onp.isfinite(values).all():
-                self.first_bad = int(steps[~onp.isfinite(values)][0])
-            self.last = float(values[-1])
-            if len(self._stretches) > STRETCHES:
-                self._halve()
-
-    def _halve(self) -> None:
-        pairs = zip(self._stretches[::2], [*self._stretches[1::2], None], strict=False)
-        self._stretches = [
-            a if b is None else [b[0], a[1] + b[1], a[2] + b[2], min(a[3], b[3]), max(a[4], b[4])] for a, b in pairs
-        ]
-        self._length *= 2
+        n = len(self._values)
+        if not n:
+            return
+        steps, numbers = self._steps[:n], _means(self._values[:n])
+        del self._steps[:n], self._values[:n]
+        self._last, self._unsent = float(numbers[-1]), True
+        bad = ~onp.isfinite(numbers)
+        if self.first_bad is None and bad.any():
+            self.first_bad = steps[int(bad.argmax())]
+        nan = onp.isnan(numbers)
+        lows, highs = onp.where(nan, onp.inf, numbers), onp.where(nan, -onp.inf, numbers)
+        new = onp.column_stack([steps, onp.ones(n), numbers, lows, highs])
+        begun = int(self._stretches[-1, 1]) % self._length if len(self._stretches) else 0  # of a stretch still short
+        whole = len(self._stretches) - (begun > 0)
+        rows = onp.vstack([self._stretches[whole:], new])
+        first = self._length - begun + 1 if begun else self._length  # where the second stretch starts
+        starts = onp.arange(first - self._length, len(rows), self._length)
+        self._stretches = onp.vstack([self._stretches[:whole], _joined(rows, onp.maximum(starts, 0))])
+        while len(self._stretches) > STRETCHES:
+            self._stretches = _joined(self._stretches, onp.arange(0, len(self._stretches), 2))
+            self._length *= 2
 
     def rows(self) -> list[tuple[int, float, float, float]]:
         """Return (last step, mean, least, greatest) of each stretch."""
         self.settle()
-        return [(step, total / n, least, greatest) for step, n, total, least, greatest in self._stretches]
+        return [(int(step), total / n, low, high) for step, n, total, low, high in self._stretches.tolist()]
 
     def sent(self) -> dict:
         """Return the rows as a browser wants them: bytes of float32."""
-        return {"rows": onp.asarray(self.rows(), "<f4").tobytes(), "bad": self.first_bad}
+        rows, self._unsent = self.rows(), False
+        return {"rows": onp.asarray(rows, "<f4").tobytes(), "bad": self.first_bad}
 
 
 def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray]:
@@ -109,6 +138,32 @@ def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray]:
     else:
         counts = onp.bincount([0], [flat.size], BINS)
     return lo, hi, (counts * min(1, 65535 / flat.size)).astype("<u2")
+
+
+class Pulse:
+    """Hears the steps and the losses of a run: all that is on the way of every step, which may take some ten microseconds."""
+
+    __slots__ = ("step", "loss", "due", "halt", "_push", "_look")
+
+    def __init__(self, push: Callable[[], None], look: Callable[[], None]):
+        self.step, self.loss, self._push, self._look = 0, Curve(), push, look
+        self.due = 0.0  # when to push, by perf_counter()
+        self.halt = 1  # the step at which to look, push or not
+
+    def stepped(self, trainer: Any, what: str) -> None:
+        """Count a step; `on_change` of a trainer calls this."""
+        self.step += 1
+        if perf_counter() >= self.due:
+            self._push()
+        elif self.step >= self.halt:
+            self._look()
+
+    def lost(self, block: Any, inputs: Any, out: Any) -> None:
+        """Keep what a loss gave, one number per example: a forward hook of the loss. The mean of few is taken later."""
+        if type(out) is ndarray and 0 < out._data.size <= SMALL:
+            self.loss.add(self.step, out._data)
+        else:
+            self.loss.add(self.step, number("loss", out))
 
 
 class Histograms:

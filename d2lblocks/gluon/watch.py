@@ -94,6 +94,7 @@ def watching(net: Any) -> Iterator[Any]:
         for block in blocks:
             block._forward_pre_hooks.pop(_ALWAYS, None)
             block._forward_hooks.pop(_ALWAYS, None)
+        changes[0] += 1
 
 
 # ------------------------------------------------------------------------------------------------ listeners

@@ -2,11 +2,13 @@
 
 import copy
 import gc
+import pickle
 
 import pytest
 
 from d2lblocks import autograd, np
 from d2lblocks.gluon import Trainer, nn, watch
+from d2lblocks.graph import Program
 
 
 def heard_by(net):
@@ -71,6 +73,53 @@ def test_a_step_of_a_trainer():
         net(np.ones((1, 1))).backward()
         trainer.step(1)
     assert steps == ["step"]
+
+
+def test_who_hears_of_steps_may_change_between_them():
+    net = nn.Dense(1, in_units=1, prefix="d_")
+    net.initialize()
+    trainer, heard = Trainer(net.collect_params(), "sgd"), []
+    with autograd.record():
+        net(np.ones((1, 1))).backward()
+
+    def step():
+        heard.clear()
+        trainer.step(1, ignore_stale_grad=True)
+        return heard
+
+    assert step() == []
+    first = watch.on_change(trainer, lambda thing, how: heard.append((1, thing, how)))
+    assert step() == [(1, trainer, "step")]
+    second = watch.on_change(net, lambda thing, how: heard.append((2, thing.name, how)))
+    assert step() == [(1, trainer, "step"), (2, "d_bias", "step")]
+    net.bias.grad_req = "null"
+    assert step() == [(1, trainer, "step"), (2, "d_weight", "step")]
+    for other in (copy.deepcopy(trainer), copy.copy(trainer), pickle.loads(pickle.dumps(trainer))):
+        heard.clear()
+        other.step(1, ignore_stale_grad=True)
+        assert [one for one in heard if one[0] == 1] == []
+    first.detach()
+    assert step() == [(2, "d_weight", "step")]
+    second.detach()
+    assert step() == []
+
+
+def test_a_hook_that_went_lets_the_program_run_again():
+    net = nn.HybridSequential()
+    net.add(nn.Dense(2, in_units=2))
+    net.initialize()
+    net.hybridize()
+    x, calls = np.ones((1, 2)), []
+    net(x)
+    with net[0].register_forward_hook(lambda *_: calls.append(1)):
+        net(x)
+        net(x)
+    net(x)
+    assert len(calls) == 2 and [type(program) for program in net._programs.known.values()] == [Program]
+    with watch.watching(net):
+        net(x)
+    net(x)
+    assert net._last_call and [type(program) for program in net._programs.known.values()] == [Program]
 
 
 def test_a_net_hears_of_the_steps_of_its_trainer():

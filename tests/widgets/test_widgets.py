@@ -3,6 +3,7 @@
 import math
 import random
 import re
+import sys
 import threading
 
 import numpy as onp
@@ -10,12 +11,13 @@ import pytest
 from d2lblocks_widgets import compare_initializers, watch
 from d2lblocks_widgets._bins import bins, counts
 from d2lblocks_widgets._theory import fans, theory
-from d2lblocks_widgets.training_monitor.log import COLUMNS, STRETCHES, Curve, Histograms, column
+from d2lblocks_widgets.training_monitor.log import COLUMNS, ROOM, STRETCHES, Curve, Histograms, column
 from traitlets import TraitError
 
 from d2lblocks import autograd, gluon, init, np, rng
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.gluon import nn
+from d2lblocks.graph import Program
 
 KEPT = {"table", "caption", "thead", "tbody", "tr", "th", "td", "code", "img", "p", "br"}
 
@@ -144,6 +146,95 @@ def test_a_short_run_has_a_history_too():
     assert {1, 2, 4, 8, 16, 30} <= set(monitor.histograms["steps"])
 
 
+def calls_of_steps(step, steps):
+    """Return how many calls, of Python and of C functions, `steps` steps make."""
+    events = []
+    sys.setprofile(lambda frame, event, arg: events.append(event))
+    try:
+        for _ in range(steps):
+            step()
+    finally:
+        sys.setprofile(None)
+    return sum(event == "call" for event in events), sum(event == "c_call" for event in events)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_watch_adds_few_calls_to_a_step(hybrid):
+    """What a cell is slowed by, without a clock: three functions of Python more a step, and nobody is asked who listens."""
+    net, loss = nn.Dense(2, in_units=3), gluon.loss.L2Loss()
+    net.initialize()
+    net.hybridize(hybrid)
+    loss.hybridize(hybrid)
+    x, y = np.ones((5, 3)), np.ones((5, 2))
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+
+    def step():
+        with autograd.record():
+            out = loss(net(x), y)
+        out.backward()
+        trainer.step(5)
+
+    step()
+    step()
+    plain = calls_of_steps(step, 50)
+    monitor = watch(trainer, loss)
+    step()
+    monitor._pulse.due = monitor._pulse.halt = float("inf")  # between two pushes
+    watched = calls_of_steps(step, 50)
+    assert (watched[0] - plain[0]) / 50 <= 3  # tell_step, Pulse.stepped, Pulse.lost
+    assert (watched[1] - plain[1]) / 50 <= 8  # list, values, type, three of the lists, the clock
+    monitor.stop()
+    assert monitor.step == 51 and [at for at, _ in monitor.losses()] == list(range(51))
+    step()
+    assert calls_of_steps(step, 50) == plain
+
+
+def test_watch_leaves_a_hybridized_net_and_loss_their_programs():
+    net, loss = nn.HybridSequential(), gluon.loss.L2Loss()
+    net.add(nn.Dense(4), nn.Dense(2))
+    net.initialize()
+    net.hybridize()
+    loss.hybridize()
+    x, y = np.ones((5, 3)), np.ones((5, 2))
+    net(x)
+    with watch(gluon.Trainer(net.collect_params(), "sgd"), loss) as monitor, autograd.record():
+        outs = [loss(net(x * k), y) for k in range(3)]
+    programs = [*net._programs.known.values(), *loss._programs.known.values()]
+    assert programs and all(isinstance(program, Program) for program in programs)
+    assert monitor.losses()[-1][1] == pytest.approx(outs[-1].asnumpy().mean())
+    assert onp.frombuffer(monitor.curves["loss"]["rows"], "<f4")[1::4] == pytest.approx([o.mean().item() for o in outs])
+
+
+def test_the_last_loss_is_shown_when_a_cell_ends_even_if_it_was_looked_at_before():
+    net, loss = nn.Dense(2, in_units=3), gluon.loss.L2Loss()
+    net.initialize()
+    monitor = watch(gluon.Trainer(net.collect_params(), "sgd"), loss)
+    monitor._cell_ended()
+    assert monitor.curves == {}
+    loss(net(np.ones((5, 3))), np.ones((5, 2)))
+    assert f"{monitor.losses()[-1][1]:.4g}" in repr(monitor) and monitor.curves == {}
+    monitor._cell_ended()
+    assert len(monitor.curves["loss"]["rows"]) == 16
+    monitor._push = pytest.fail
+    monitor._cell_ended()  # nothing new
+
+
+def test_a_push_that_fails_is_not_tried_again_at_once(monkeypatch):
+    net = nn.Dense(2, in_units=2)
+    net.initialize()
+    trainer, tries = gluon.Trainer(net.collect_params(), "sgd"), []
+    monitor = watch(trainer)
+    monkeypatch.setattr(monitor, "hold_sync", lambda: tries.append(1) or {}["comm"])
+    monitor._pulse.due = 0.0
+    with autograd.record():
+        net(np.ones((1, 2))).backward()
+    with pytest.warns(UserWarning, match="listener failed"):
+        trainer.step(1)
+    for _ in range(3):
+        trainer.step(1, ignore_stale_grad=True)
+    assert len(tries) == 1 and monitor._pulse.step == 4
+
+
 def test_watch_leaves_gradient_buffers_private():
     _, trainer = trained(3)
     assert all(p.data()._node.free() for p in trainer._params if p.name.endswith("weight"))
@@ -167,6 +258,8 @@ def test_watch_says_what_it_cannot_take():
             watch(what, loss)
     with pytest.raises(ArrayTypeError, match="accuracy"):
         watch(net).record(accuracy="high")
+    with pytest.raises(ArgumentError, match="'accuracy'.*nothing yet"):
+        watch(net).losses("accuracy")
     assert watch(net, select=".*bias").histograms["names"] == [net.bias.name]
 
 
@@ -191,6 +284,39 @@ def test_long_curves_keep_mean_and_extremes():
     assert min(r[2] for r in rows) == values.min() and max(r[3] for r in rows) == values.max()
     n = onp.diff([-1, *[r[0] for r in rows]])
     assert onp.average([r[1] for r in rows], weights=n) == pytest.approx(values.mean())
+
+
+@pytest.mark.parametrize("every", [1, 7, 400, 401, 5000])
+def test_a_curve_is_the_same_however_it_is_sorted_in(every):
+    values = onp.random.default_rng(1).standard_normal((3000, 4)).astype("f4")
+    values[2222, 1] = onp.nan
+    curve = Curve()
+    for k, v in enumerate(values):
+        curve.add(k, v if k % 3 else float(v.mean(dtype=float)))
+        if k % every == 0:
+            curve.settle()
+    rows, means = onp.array(curve.rows()), values.mean(1, dtype=float)
+    length = int(rows[1, 0] - rows[0, 0])
+    parts = [means[k : k + length] for k in range(0, 3000, length)]
+    assert curve.first_bad == 2222 and curve.last == pytest.approx(means[-1]) and len(rows) == len(parts)
+    assert rows[:, 0].tolist() == [min(k + length, 3000) - 1 for k in range(0, 3000, length)]
+    assert rows[:, 1] == pytest.approx([part.mean() for part in parts], nan_ok=True)
+    good = [part[~onp.isnan(part)] for part in parts]
+    assert rows[:, 2:] == pytest.approx(onp.array([[part.min(), part.max()] for part in good]))
+
+
+def test_losses_of_all_shapes_and_many_without_a_step():
+    loss, net = gluon.loss.L2Loss(), nn.Dense(2, in_units=2)
+    net.initialize()
+    monitor = watch(gluon.Trainer(net.collect_params(), "sgd"), loss)
+    for raw in (np.ones((3,)), np.ones((2, 2)) * 2, np.array(3.0), np.ones((5000,)) * 4, np.array([5, 5])):
+        monitor._pulse.lost(loss, (), raw)
+    assert [value for _, value in monitor.losses()] == [1, 2, 3, 4, 5]
+    for _ in range(ROOM + 10):
+        monitor._pulse.lost(loss, (), np.ones((1,)))
+    assert len(monitor._pulse.loss.values) <= ROOM
+    with pytest.raises(ArrayTypeError, match="loss"):
+        monitor._pulse.lost(loss, (), "high")
 
 
 def test_histograms_over_steps_stay_few_and_end_with_the_newest():

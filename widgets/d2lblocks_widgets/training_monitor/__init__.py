@@ -25,7 +25,7 @@ from d2lblocks_widgets._widget import Widget
 from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse, number
 
 SHOWN = 8  # so many parameters fit on a page
-SHARE = 120  # after a push that took t seconds the next waits for at least SHARE * t: less than 1 % of a run
+SHARE = 200  # after a push that took t seconds the next waits for at least SHARE * t: at most 0.5 % of a run
 
 
 class TrainingMonitor(Widget):

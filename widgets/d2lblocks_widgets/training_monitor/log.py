@@ -56,8 +56,8 @@ class Curve:
     """Numbers by step as stretches of equal length, each with the mean, the least and the greatest of its numbers."""
 
     def __init__(self) -> None:
-        self._steps: list[int] = []  # of what is not in the stretches yet
-        self._values: list[Any] = []  # numbers, and raw numbers whose mean is wanted
+        self.steps: list[int] = []  # of what is not in the stretches yet
+        self.values: list[Any] = []  # these: numbers, and raw numbers whose mean is wanted
         self._stretches = onp.zeros((0, 5))  # last step, how many, sum, least, greatest
         self._length = 1
         self.first_bad: int | None = None  # the step of the first infinity or NaN
@@ -65,21 +65,21 @@ class Curve:
         self._unsent = False
 
     def add(self, step: int, value: Any) -> None:
-        """Keep a number, or the array whose mean it is: this is on the way of every step."""
-        self._steps.append(step)
-        self._values.append(value)
-        if len(self._values) > ROOM:
+        """Keep a number, or the array whose mean it is."""
+        self.steps.append(step)
+        self.values.append(value)
+        if len(self.values) > ROOM:
             self.settle()
 
     @property
     def begun(self) -> bool:
         """Is there anything at all?"""
-        return bool(self._values) or len(self._stretches) > 0
+        return bool(self.values) or len(self._stretches) > 0
 
     @property
     def unsent(self) -> bool:
         """Is there anything new since sent()?"""
-        return bool(self._values) or self._unsent
+        return bool(self.values) or self._unsent
 
     @property
     def last(self) -> float:
@@ -89,11 +89,11 @@ class Curve:
 
     def settle(self) -> None:
         """Sort what was added into the stretches."""
-        n = len(self._values)
+        n = len(self.values)
         if not n:
             return
-        steps, numbers = self._steps[:n], _means(self._values[:n])
-        del self._steps[:n], self._values[:n]
+        steps, numbers = self.steps[:n], _means(self.values[:n])
+        del self.steps[:n], self.values[:n]
         self._last, self._unsent = float(numbers[-1]), True
         bad = ~onp.isfinite(numbers)
         if self.first_bad is None and bad.any():
@@ -143,10 +143,11 @@ def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray]:
 class Pulse:
     """Hears the steps and the losses of a run: all that is on the way of every step, which may take some ten microseconds."""
 
-    __slots__ = ("step", "loss", "due", "halt", "_push", "_look")
+    __slots__ = ("step", "loss", "due", "halt", "_steps", "_values", "_push", "_look")
 
     def __init__(self, push: Callable[[], None], look: Callable[[], None]):
         self.step, self.loss, self._push, self._look = 0, Curve(), push, look
+        self._steps, self._values = self.loss.steps, self.loss.values
         self.due = 0.0  # when to push, by perf_counter()
         self.halt = 1  # the step at which to look, push or not
 
@@ -161,7 +162,10 @@ class Pulse:
     def lost(self, block: Any, inputs: Any, out: Any) -> None:
         """Keep what a loss gave, one number per example: a forward hook of the loss. The mean of few is taken later."""
         if type(out) is ndarray and 0 < out._data.size <= SMALL:
-            self.loss.add(self.step, out._data)
+            self._steps.append(self.step)  # as loss.add does, but a call would cost as much as all the rest
+            self._values.append(out._data)
+            if len(self._values) > ROOM:
+                self.loss.settle()
         else:
             self.loss.add(self.step, number("loss", out))
 

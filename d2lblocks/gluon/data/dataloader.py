@@ -48,8 +48,15 @@ class DataLoader:
         self._batchify_fn = batchify_fn or default_batchify_fn
 
     def __iter__(self) -> Iterator:
-        for batch in self._batch_sampler:
-            yield self._batchify_fn([self._example(i) for i in batch])
+        for batch in map(list, self._batch_sampler):
+            examples = [self._example(i) for i in batch]
+            try:
+                made = self._batchify_fn(examples)
+            except Exception as problem:
+                numbers = ", ".join(map(str, batch[:8])) + ", ..." * (len(batch) > 8)
+                problem.add_note(f"while putting together the examples {numbers} of the dataset")
+                raise
+            yield made
 
     def _example(self, i: int) -> Any:
         try:

@@ -93,7 +93,6 @@ class Curve:
         if not n:
             return
         steps, numbers = self.steps[:n], _means(self.values[:n])
-        del self.steps[:n], self.values[:n]
         self._last, self._unsent = float(numbers[-1]), True
         bad = ~onp.isfinite(numbers)
         if self.first_bad is None and bad.any():
@@ -107,6 +106,7 @@ class Curve:
         first = self._length - begun + 1 if begun else self._length  # where the second stretch starts
         starts = onp.arange(first - self._length, len(rows), self._length)
         self._stretches = onp.vstack([self._stretches[:whole], _joined(rows, onp.maximum(starts, 0))])
+        del self.steps[:n], self.values[:n]
         while len(self._stretches) > STRETCHES:
             self._stretches = _joined(self._stretches, onp.arange(0, len(self._stretches), 2))
             self._length *= 2

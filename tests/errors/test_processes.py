@@ -24,7 +24,7 @@ def big_net():
     return net, x, net(x).asnumpy()
 
 
-def run(program, **options):
+def printed_by(program, **options):
     """Run a program in a new interpreter and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, **options
@@ -230,7 +230,7 @@ CTRL_C = """
 @covers("P5", "G13")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a process alone")
 def test_ctrl_c_in_a_training_loop():
-    assert run(CTRL_C).strip() == "fine"
+    assert printed_by(CTRL_C).strip() == "fine"
 
 
 class Interrupted:
@@ -259,68 +259,73 @@ class Interrupted:
                 raise KeyboardInterrupt
 
 
+class Run:
+    """A small training, and all that a step of it changes."""
+
+    def __init__(self, rule, hybrid, **settings):
+        rng.seed(1)
+        self.net, self.loss = nn.HybridSequential(), gluon.loss.L2Loss()
+        self.net.add(nn.Dense(5, activation="relu"), nn.Dense(2))
+        self.net.initialize()
+        for block in (self.net, self.loss):
+            block.hybridize(hybrid)
+        self.x, self.y = np.random.normal(size=(6, 4)), np.random.normal(size=(6, 2))
+        self.trainer = gluon.Trainer(self.net.collect_params(), rule, {"learning_rate": 0.05, **settings})
+
+    def step(self):
+        with autograd.record():
+            out = self.loss(self.net(self.x), self.y)
+        out.backward()
+        self.trainer.step(6)
+
+    def arrays(self):
+        remembered = [part for name, part in self.trainer._updater.arrays().items() if not name.endswith(".t")]
+        return [p.data() for p in self.trainer._params] + remembered
+
+    def state(self):
+        return [a.asnumpy() for a in self.arrays()]
+
+    def back_to(self, state, count):
+        for a, raw in zip(self.arrays(), state, strict=True):
+            a._data[...] = raw
+        self.trainer.optimizer.num_update = count
+        self.trainer.optimizer._index_update_count.update(dict.fromkeys(range(4), count))
+
+
 @covers("P5")
 @pytest.mark.parametrize("hybrid", [False, True])
-@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("rule", [("sgd", {"momentum": 0.9}), ("adam", {})], ids=["sgd", "adam"])
 def test_ctrl_c_anywhere_in_a_training_step(hybrid, rule):
     """All weights are moved or none, with all that the optimizer remembers, and the next step is as ever.
 
     Only at the very end of `with record()` can the scope stay open: then it ends with the cell.
     """
-    rng.seed(1)
-    net, loss = nn.HybridSequential(), gluon.loss.L2Loss()
-    net.add(nn.Dense(5, activation="relu"), nn.Dense(2))
-    net.initialize()
-    net.hybridize(hybrid)
-    loss.hybridize(hybrid)
-    x, y = np.random.normal(size=(6, 4)), np.random.normal(size=(6, 2))
-    settings = {"sgd": {"momentum": 0.9}, "adam": {}}[rule]
-    trainer = gluon.Trainer(net.collect_params(), rule, {"learning_rate": 0.05, **settings})
-
-    def step():
-        with autograd.record():
-            out = loss(net(x), y)
-        out.backward()
-        trainer.step(6)
-
-    def state():
-        remembered = [part for name, part in trainer._updater.arrays().items() if not name.endswith(".t")]
-        return [a.asnumpy() for a in (*(p.data() for p in trainer._params), *remembered)]
-
-    def back_to(arrays, count):
-        remembered = [part for name, part in trainer._updater.arrays().items() if not name.endswith(".t")]
-        for a, raw in zip((*(p.data() for p in trainer._params), *remembered), arrays, strict=True):
-            a._data[...] = raw
-        trainer.optimizer.num_update = count
-        trainer.optimizer._index_update_count.update(dict.fromkeys(range(len(trainer._params)), count))
-
-    step()
-    step()
-    start, wanted = state(), []
-    for _ in range(2):
-        step()
-        wanted.append(state())
+    run, states = Run(rule[0], hybrid, **rule[1]), []
+    run.step()
+    for _ in range(3):
+        run.step()
+        states.append(run.state())
     seen, at = set(), 0
     while True:
         at += 1
-        back_to(start, 2)
+        run.back_to(states[0], 2)
         try:
             with Interrupted(at) as interrupted:
-                step()
+                run.step()
             break
         except KeyboardInterrupt:
             pass
-        moved = next(k for k, arrays in enumerate((start, wanted[0])) if alike(state(), arrays))
+        moved = next(k for k, state in enumerate(states[:2]) if alike(run.state(), state))
         seen.add(moved)
         assert not (autograd.state.pulling or autograd.state.trace)
         if interrupted.where == "_Mode.__exit__":
             with pytest.warns(UserWarning, match="still open"):
                 autograd.reset_open_record()
         assert not autograd.is_recording() and not autograd.is_training(), interrupted.where
-        assert trainer.optimizer.num_update - 2 in {moved, 1}  # Ctrl-C may come between the count and the weights
-        back_to(state(), 2 + moved)
-        step()
-        assert alike(state(), wanted[moved])
+        assert run.trainer.optimizer.num_update - 2 in {moved, 1}  # Ctrl-C may come between the count and the weights
+        run.back_to(run.state(), 2 + moved)
+        run.step()
+        assert alike(run.state(), states[moved + 1])
     assert seen == {0, 1} and at > 60
 
 
@@ -352,7 +357,7 @@ NOTEBOOK = """
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a process alone")
 def test_a_cell_that_leaves_record_open(tmp_path):
     pytest.importorskip("IPython")
-    printed = run(NOTEBOOK, env={**os.environ, "IPYTHONDIR": str(tmp_path)}).splitlines()
+    printed = printed_by(NOTEBOOK, env={**os.environ, "IPYTHONDIR": str(tmp_path)}).splitlines()
     printed = [line for line in printed if line.startswith(("False", "True", "stopped", "['"))]
     stopped = "stopped by KeyboardInterrupt"
     assert printed[:6] == ["False False", "False False", stopped, "False False", stopped, "False False"]

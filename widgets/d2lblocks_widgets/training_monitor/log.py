@@ -89,7 +89,7 @@ class Curve:
 
     def settle(self) -> None:
         """Sort what was added into the stretches."""
-        n = len(self.values)
+        n = min(len(self.values), len(self.steps))  # Ctrl-C may have come between a step and its number
         if not n:
             return
         steps, numbers = self.steps[:n], _means(self.values[:n])
@@ -106,7 +106,8 @@ class Curve:
         first = self._length - begun + 1 if begun else self._length  # where the second stretch starts
         starts = onp.arange(first - self._length, len(rows), self._length)
         self._stretches = onp.vstack([self._stretches[:whole], _joined(rows, onp.maximum(starts, 0))])
-        del self.steps[:n], self.values[:n]
+        self.steps.clear()
+        self.values.clear()
         while len(self._stretches) > STRETCHES:
             self._stretches = _joined(self._stretches, onp.arange(0, len(self._stretches), 2))
             self._length *= 2

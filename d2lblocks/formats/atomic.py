@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from d2lblocks.formats.checksum import PIECE, Checksum
+from d2lblocks.formats.checksum import CACHED, WHOLE, Checksum
 
 _calls = itertools.count()
 
@@ -107,9 +107,14 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def regular(f: BinaryIO) -> bool:
+    """Whether this is a file on a disk, where one may write here and there; a pipe or a device takes one byte after another."""
+    return stat.S_ISREG(os.fstat(f.fileno()).st_mode)
+
+
 def reserve(f: BinaryIO, size: int) -> None:
     """Take the room on the disk now, where the system can: a full disk is found before anything is written."""
-    if size and hasattr(os, "posix_fallocate") and stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+    if size and hasattr(os, "posix_fallocate") and regular(f):
         try:
             os.posix_fallocate(f.fileno(), 0, size)
         except OSError as problem:
@@ -120,7 +125,7 @@ def reserve(f: BinaryIO, size: int) -> None:
 def sync(f: BinaryIO) -> None:
     """Wait until the disk has all that was written."""
     f.flush()
-    if stat.S_ISREG(os.fstat(f.fileno()).st_mode):
+    if regular(f):
         os.fsync(f.fileno())
 
 
@@ -128,10 +133,32 @@ def write_all(f: BinaryIO, data: Any, crc: Checksum | None = None) -> None:
     """Write every byte, and add it to the checksum; a short write is an error of the disk, not a success."""
     whole = memoryview(data)
     view = whole.cast("B") if whole.nbytes else memoryview(b"")
-    while view:
-        piece = view[:PIECE]
+    if crc is not None and crc.shares(len(view)):
+        f.flush()
+        at = f.tell()
+        crc.later(_Shared(f).write, view, at)
+        f.seek(at + len(view))
+        return
+    step = WHOLE if crc is None else CACHED
+    for start in range(0, len(view), step):
+        piece = view[start : start + step]
         if crc is not None:
             crc.add(piece)
         while piece:
             piece = piece[f.write(piece) :]
-        view = view[PIECE:]
+
+
+class _Shared:
+    """A file that stays open as long as a thread writes into it: its number must not become that of another file."""
+
+    def __init__(self, f: BinaryIO):
+        self._handle = os.dup(f.fileno())
+
+    def __del__(self) -> None:
+        os.close(self._handle)
+
+    def write(self, part: memoryview, at: int) -> None:
+        """Write every byte, from a place on."""
+        while part:
+            written = os.pwrite(self._handle, part, at)
+            part, at = part[written:], at + written

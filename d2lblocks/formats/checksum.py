@@ -2,50 +2,122 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import zlib
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-PIECE = 1 << 20  # a piece of this size is summed while it is still in the processor's cache; Ctrl-C comes in between
+PIECE = 1 << 20  # what a thread moves and sums at a time; Ctrl-C comes in between
+CACHED = 1 << 18  # so much is moved and then summed while it is still in the processor's cache
+WHOLE = 1 << 24  # so much is moved at a time without a sum
+_WORTH = 4 * PIECE  # a smaller file is done before threads have started
+_AHEAD = 32  # pieces that may wait: this bounds what they hold in memory
+_ONE, _X8, _MODULUS = 0x80000000, 0x00800000, 0xEDB88320  # 1, x⁸ and CRC-32's x³² + x²⁶ + ... + 1, lowest power first
 
 
 class Checksum:
-    """Sums up bytes in the order of `add`; large pieces in a thread of its own, while the disk has the next.
+    """Sums up bytes in the order in which they are told, whoever moves them: `add` here and now, `later` by threads.
 
-    Use it in `with`: the thread ends there. Raises nothing of its own.
+    Use it in `with`: at the end all that was asked for has been done, or given up. Raises what the work raises. Only a second
+    Ctrl-C can leave a thread at its piece for a moment.
+
+    Args:
+        size: of the file; threads are worth their while for a large one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int = 0) -> None:
+        self._cores = min(4, _cores()) if size >= _WORTH and hasattr(os, "preadv") else 1
         self._value = 0
         self._pool: ThreadPoolExecutor | None = None
-        self._last: Future | None = None
+        self._waiting: deque[tuple[Future | int, int]] = deque()
 
     def __enter__(self) -> Checksum:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: Any, *_: object) -> None:
+        try:
+            if kind is None:
+                self.value()
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
 
-    @property
-    def busy(self) -> bool:
-        """Whether there are pieces still to be summed."""
-        return self._last is not None and not self._last.done()
+    def shares(self, n: int) -> bool:
+        """Whether n bytes are work for `later`."""
+        return self._cores > 1 and n >= CACHED
 
     def add(self, data: Any) -> None:
-        """Go on with these bytes, which must not change before `value` is asked for."""
-        if len(data) < PIECE and not self.busy:
-            self._sum(data)
-            return
+        """Go on with these bytes."""
+        if self._waiting:
+            self._waiting.append((zlib.crc32(data), len(data)))
+        else:
+            self._value = zlib.crc32(data, self._value)
+
+    def later(self, move: Callable[[memoryview, int], None], view: memoryview, at: int) -> None:
+        """Go on with these bytes, once a thread has moved them part by part from or to the place `at` of the file."""
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(1)
-        self._last = self._pool.submit(self._sum, data)
+            self._pool = ThreadPoolExecutor(self._cores)
+        for start in range(0, len(view), PIECE):
+            piece = view[start : start + PIECE]
+            self._waiting.append((self._pool.submit(_moved, move, piece, at + start), len(piece)))
+            if len(self._waiting) > _AHEAD:
+                self._join()
 
     def value(self) -> int:
         """Return the sum of all bytes so far."""
-        if self._last is not None:
-            self._last.result()
+        while self._waiting:
+            self._join()
         return self._value
 
-    def _sum(self, data: Any) -> None:
-        self._value = zlib.crc32(data, self._value)
+    def _join(self) -> None:
+        piece, n = self._waiting.popleft()
+        self._value = joined(self._value, piece if isinstance(piece, int) else piece.result(), n)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _moved(move: Callable[[memoryview, int], None], piece: memoryview, at: int) -> int:
+    """Move a piece; gives back its sum."""
+    total = 0
+    for start in range(0, len(piece), CACHED):
+        part = piece[start : start + CACHED]
+        move(part, at + start)
+        total = zlib.crc32(part, total)
+    return total
+
+
+def joined(first: int, second: int, n: int) -> int:
+    """crc(a b) = crc(a) x⁸ⁿ + crc(b), where b has n bytes.
+
+    A checksum is the remainder of the bytes, taken as a polynomial whose coefficients are 0 and 1; + is exclusive or.
+    """
+    return _times(first, _power(n)) ^ second
+
+
+def _times(a: int, b: int) -> int:
+    """Return the product of two polynomials, modulo that of CRC-32."""
+    product = 0
+    while a:
+        if a & _ONE:
+            product ^= b
+        a = (a << 1) & 0xFFFFFFFF
+        b = b >> 1 ^ (_MODULUS if b & 1 else 0)
+    return product
+
+
+@functools.lru_cache
+def _power(n: int) -> int:
+    """Return x⁸ⁿ, by squaring."""
+    power, square = _ONE, _X8
+    while n:
+        if n & 1:
+            power = _times(power, square)
+        square = _times(square, square)
+        n >>= 1
+    return power

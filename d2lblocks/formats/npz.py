@@ -15,7 +15,7 @@ import numpy as onp
 
 from d2lblocks.errors import FormatError
 from d2lblocks.formats.atomic import replacing
-from d2lblocks.formats.checksum import PIECE
+from d2lblocks.formats.checksum import CACHED
 from d2lblocks.formats.source import DTYPES, Source, check_dtype
 
 NPY, ZIP = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
@@ -102,8 +102,8 @@ def _read_array(source: Source, f: Any, size: int, what: str) -> onp.ndarray:
         raise source.fail(f"truncated: {what} of shape {shape} needs {nbytes} bytes, {left} are left")
     raw = onp.empty(shape[::-1] if fortran else shape, dtype)
     view = raw.reshape(-1).view(onp.uint8).data if raw.size else memoryview(b"")
-    for start in range(0, len(view), PIECE):
-        piece = view[start : start + PIECE]
+    for start in range(0, len(view), CACHED):
+        piece = view[start : start + CACHED]
         if f.readinto(piece) != len(piece):
             raise source.fail(f"truncated: {what} needs {raw.nbytes} bytes")
     return onp.ascontiguousarray(source.check(raw, what).T) if fortran else source.check(raw, what)
@@ -149,5 +149,5 @@ def _write_array(out: Any, raw: onp.ndarray) -> None:
     onp.lib.format.write_array_header_1_0(head, onp.lib.format.header_data_from_array_1_0(data))
     out.write(head.getvalue())
     view = data.reshape(-1).view(onp.uint8).data if data.size else memoryview(b"")
-    for start in range(0, len(view), PIECE):
-        out.write(view[start : start + PIECE])
+    for start in range(0, len(view), CACHED):
+        out.write(view[start : start + CACHED])

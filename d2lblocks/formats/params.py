@@ -17,7 +17,7 @@ import zlib
 
 import numpy as onp
 
-from d2lblocks.formats.atomic import replacing, reserve, sync, write_all
+from d2lblocks.formats.atomic import regular, replacing, reserve, write_all
 from d2lblocks.formats.checksum import Checksum
 from d2lblocks.formats.source import Source, check_dtype, widened
 
@@ -32,16 +32,20 @@ _TRAILER = b"D2LBLK\x01\n"
 def read(source: Source) -> list[onp.ndarray] | dict[str, onp.ndarray]:
     """Return the arrays of a parameter file: a list, or a dict in file order. Raises FormatError for anything damaged."""
     trailer = source.ending(24)
-    with Checksum() as crc:
+    with Checksum(source.size) as crc:
         source.crc = crc if trailer.startswith(_TRAILER) else None
         source.take(8, "the magic number")
         reserved = _number(source, "Q", "the reserved word")
         count = _number(source, "Q", "the number of arrays")
         if count * 20 > source.size:
             raise source.fail(f"{count} arrays cannot fit in {source.size} bytes")
-        arrays = [_read_record(source, i) for i in range(count)]
+        raws, codes = zip(*(_read_record(source, i) for i in range(count)), strict=True) if count else ((), ())
         names = _read_names(source, count)
         _check_end(source, reserved, trailer)
+    arrays = [
+        source.check(widened(raw) if code == _BFLOAT16 else raw, f"array {i}")
+        for i, (raw, code) in enumerate(zip(raws, codes, strict=True))
+    ]
     return dict(zip(names, arrays, strict=True)) if names else arrays
 
 
@@ -49,7 +53,8 @@ def _number(source: Source, form: str, what: str) -> int:
     return struct.unpack("<" + form, source.take(struct.calcsize("<" + form), what))[0]
 
 
-def _read_record(source: Source, i: int) -> onp.ndarray:
+def _read_record(source: Source, i: int) -> tuple[onp.ndarray, int]:
+    """Return an array, which may still be on its way, and the code of its dtype."""
     what = f"array {i}"
     first = _number(source, "I", f"the start of {what}")
     if first in (_V2, _V3):
@@ -71,12 +76,12 @@ def _read_record(source: Source, i: int) -> onp.ndarray:
     return _read_numbers(source, what, shape, _number(source, "i", f"the dtype of {what}"))
 
 
-def _read_numbers(source: Source, what: str, shape: tuple, code: int) -> onp.ndarray:
+def _read_numbers(source: Source, what: str, shape: tuple, code: int) -> tuple[onp.ndarray, int]:
     if code not in _CODES and code != _BFLOAT16:
         raise source.fail(f"{what} has the unknown dtype code {code}")
     raw = source.empty(shape, onp.dtype(_CODES.get(code, "<u2")), what)
     source.into(raw, what)
-    return source.check(widened(raw) if code == _BFLOAT16 else raw, what)
+    return raw, code
 
 
 def _read_names(source: Source, count: int) -> list[str]:
@@ -119,7 +124,7 @@ def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.nda
     names = [name.encode() for name in arrays] if isinstance(arrays, dict) else []
     tail = struct.pack("<Q", len(names)) + b"".join(struct.pack("<Q", len(name)) + name for name in names)
     size = 24 + sum(map(len, heads)) + sum(raw.nbytes for raw in listed) + len(tail)
-    with replacing(file) as f, Checksum() as crc:
+    with replacing(file) as f, Checksum(size if regular(f) else 0) as crc:
         reserve(f, size + 24 * checksum)
         watched = crc if checksum else None
         write_all(f, MAGIC + struct.pack("<QQ", 0, len(listed)), watched)
@@ -128,8 +133,6 @@ def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.nda
             write_all(f, onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")), watched)
         write_all(f, tail, watched)
         if checksum:
-            if crc.busy:
-                sync(f)  # the disk is slower than the sum: let both work
             start = _TRAILER + struct.pack("<Q", size)
             start += struct.pack("<I", zlib.crc32(start, crc.value()))
             write_all(f, start + struct.pack("<I", zlib.crc32(start)))

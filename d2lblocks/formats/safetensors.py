@@ -1,7 +1,6 @@
 """The files that PyTorch, JAX and others exchange: u64 length | a table in JSON | the numbers of all arrays.
 
-The package `safetensors` writes the bytes, and a checksum is added. Reading is done here: every entry of the table is checked
-before memory is taken, and the numbers go straight to where they stay.
+The table tells dtype, shape and place of each array by its name. In it may stand texts, `__metadata__`; there is our checksum.
 """
 
 from __future__ import annotations
@@ -14,26 +13,17 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.formats.atomic import replacing, reserve, write_all
+from d2lblocks.errors import FormatError
+from d2lblocks.formats.atomic import regular, replacing, reserve, write_all
 from d2lblocks.formats.checksum import Checksum
 from d2lblocks.formats.source import Source, check_dtype, widened
 
-_KINDS = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "U8": "|u1", "I32": "<i4", "I8": "|i1", "I64": "<i8", "BOOL": "|b1",
-          "BF16": "<u2"}  # fmt: skip
+# in the order in which arrays are written: wide numbers first, so that each stands at a multiple of its width
+_KINDS = {"I64": "<i8", "F64": "<f8", "F32": "<f4", "I32": "<i4", "BF16": "<u2", "F16": "<f2", "I8": "|i1", "U8": "|u1",
+          "BOOL": "|b1"}  # fmt: skip
+_KIND_OF = {onp.dtype(text): kind for kind, text in _KINDS.items()}
 _LONGEST = 100_000_000  # bytes of the table; the package has the same bound
 _CRC = "d2lblocks.crc32"
-_BLANK = f'"{_CRC}":"00000000"'.encode()
-
-
-def _package() -> Any:
-    """Import the package when it is needed: who keeps to .params files does without."""
-    try:
-        return importlib.import_module("safetensors.numpy")
-    except ImportError:
-        raise ImportError(
-            "To write files in the form of safetensors, install the package of that name: pip install safetensors. Files with "
-            "another suffix, such as .params, need nothing."
-        ) from None
 
 
 def starts(start: bytes, size: int) -> bool:
@@ -54,7 +44,7 @@ def read(source: Source) -> dict[str, onp.ndarray]:
     _check_tiling(source, places)
     ours = any("d2lblocks" in word for word in (*told, *told.values()))  # so that damage to the name hides no damage
     arrays = {}
-    with Checksum() as crc:
+    with Checksum(source.size) as crc:
         source.crc = crc if ours and told.get(_CRC) != "none" else None
         for _, name in places:
             raw = source.empty(tuple(table[name]["shape"]), onp.dtype(_KINDS[table[name]["dtype"]]), repr(name))
@@ -126,24 +116,47 @@ def _checksum(of_data: int, table: dict[str, Any]) -> str:
 
 def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: bool = True) -> None:
     """Write arrays as a .safetensors file, such as PyTorch's safetensors.torch.load_file reads."""
-    package = _package()
     for raw in arrays.values():
         check_dtype(raw)
-    rows = {  # the package writes nonsense for anything but rows one behind the other
-        name: onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")).reshape(raw.shape) for name, raw in arrays.items()
-    }
-    version = importlib.import_module(
-        "d2lblocks"
-    ).__version__  # the index of the package, not whole while it imports this
-    told = {"format": "pt", "producer": f"d2lblocks {version}", _CRC: "00000000" if checksum else "none"}
-    whole = package.save(rows, told)
-    begin = 8 + int.from_bytes(whole[:8], "little")
-    head, data = whole[:begin], memoryview(whole)[begin:]
-    if checksum:
-        table = json.loads(head[8:])
-        del table["__metadata__"]
-        head = head.replace(_BLANK, f'"{_CRC}":"{_checksum(zlib.crc32(data), table)}"'.encode())
+    table, size = _table(arrays)
+    head = _head(table, "0" * 8 if checksum else None)
+    if len(head) > _LONGEST:
+        raise FormatError(f"{os.fspath(file)}: the names of {len(arrays)} arrays are too long for a .safetensors file.")
     with replacing(file) as f:
-        reserve(f, len(whole))
-        write_all(f, head)
-        write_all(f, data)
+        on_disk = regular(f)
+        reserve(f, len(head) + size)
+        with Checksum(size if on_disk else 0) as crc:
+            if checksum and not on_disk:  # a pipe does not take the head when all is over
+                for name in table:
+                    crc.add(_rows(arrays[name]))
+                head = _head(table, _checksum(crc.value(), table))
+            write_all(f, head)
+            for name in table:
+                write_all(f, _rows(arrays[name]), crc if checksum and on_disk else None)
+        if checksum and on_disk:
+            f.seek(0)
+            write_all(f, _head(table, _checksum(crc.value(), table)))
+
+
+def _rows(raw: onp.ndarray) -> onp.ndarray:
+    """Return the numbers row by row, as bytes."""
+    return onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")).reshape(-1).view(onp.uint8)
+
+
+def _table(arrays: dict[str, onp.ndarray]) -> tuple[dict[str, Any], int]:
+    """Return the entry of each array, in the order in which they are written, and the bytes of all."""
+    kinds = {name: _KIND_OF[raw.dtype.newbyteorder("<")] for name, raw in arrays.items()}
+    table, at = {}, 0
+    for name in sorted(arrays, key=lambda name: (list(_KINDS).index(kinds[name]), name)):
+        start, at = at, at + arrays[name].nbytes
+        table[name] = {"dtype": kinds[name], "shape": list(arrays[name].shape), "data_offsets": [start, at]}
+    return table, at
+
+
+def _head(table: dict[str, Any], checksum: str | None) -> bytes:
+    """Return what stands before the numbers: filled up with blanks, so that they begin at a multiple of 8."""
+    version = importlib.import_module("d2lblocks").__version__  # the roof, not whole while it imports this
+    told = {"format": "pt", "producer": f"d2lblocks {version}", _CRC: checksum or "none"}
+    text = json.dumps({"__metadata__": told, **table}, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

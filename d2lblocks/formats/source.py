@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as onp
 
 from d2lblocks.errors import FormatError
-from d2lblocks.formats.checksum import PIECE, Checksum
+from d2lblocks.formats.checksum import CACHED, WHOLE, Checksum
 
 DTYPES = {onp.dtype(name): name for name in "float32 float64 float16 uint8 int32 int8 int64 bool".split()}
 
@@ -48,14 +48,27 @@ class Source:
         return data
 
     def into(self, raw: onp.ndarray, what: str) -> None:
-        """Fill a contiguous array with the next bytes."""
+        """Fill a contiguous array with the next bytes; with a checksum, they are sure to be there when that has its value."""
         self.need(raw.nbytes, what)
         view = raw.reshape(-1).view(onp.uint8).data if raw.size else memoryview(b"")
-        for start in range(0, len(view), PIECE):
-            piece = view[start : start + PIECE]
-            if self.f.readinto(piece) != len(piece):  # type: ignore[attr-defined]
+        if self.crc is not None and self.crc.shares(len(view)):
+            self.crc.later(self._read_at, view, self.at)
+            self.at += len(view)
+            self.f.seek(self.at)
+            return
+        step = WHOLE if self.crc is None else CACHED
+        for start in range(0, len(view), step):
+            part = view[start : start + step]
+            if self.f.readinto(part) != len(part):  # type: ignore[attr-defined]
                 raise self.fail(f"truncated: {what} needs {raw.nbytes} bytes")
-            self._passed(piece)
+            self._passed(part)
+
+    def _read_at(self, part: memoryview, at: int) -> None:
+        while part:
+            came = os.preadv(self.f.fileno(), [part], at)
+            if not came:
+                raise self.fail(f"truncated: there is nothing at byte {at} any more")
+            part, at = part[came:], at + came
 
     def _passed(self, data: Any) -> None:
         self.at += len(data)

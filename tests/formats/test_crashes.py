@@ -93,8 +93,6 @@ def test_the_order_is_that_of_durable_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("there", [True, False])
 def test_killed_before_and_after_every_call(tmp_path, monkeypatch, name, there):
-    if name.endswith("safetensors"):
-        pytest.importorskip("safetensors")
     file = tmp_path / name
     outcomes = []
     for n in range(100):
@@ -122,8 +120,6 @@ def test_killed_before_and_after_every_call(tmp_path, monkeypatch, name, there):
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("problem", [OSError(errno.EIO, "I/O error"), KeyboardInterrupt(), MemoryError()], ids=repr)
 def test_a_failure_at_every_call(tmp_path, monkeypatch, name, problem):
-    if name.endswith("safetensors"):
-        pytest.importorskip("safetensors")
     file = tmp_path / name
     save(file, OLD)
     for n in range(100):
@@ -186,8 +182,6 @@ def limited(file, size, reserve):
 @pytest.mark.parametrize("reserve", [True, False])
 @pytest.mark.parametrize("step", [203, pytest.param(7, marks=slow)])
 def test_full_disk_at_many_places(tmp_path, name, reserve, step):
-    if name.endswith("safetensors"):
-        pytest.importorskip("safetensors")
     file = tmp_path / name
     save(file, NEW)
     size = file.stat().st_size
@@ -268,8 +262,6 @@ def test_two_threads_save_one_name(tmp_path):
 @pytest.mark.parametrize("act", [save, lambda file, _: npx.load(file)], ids=["save", "load"])
 def test_ctrl_c_while_a_big_file_passes(tmp_path, name, act):
     """It comes within a second wherever it strikes; the old file is whole and alone."""
-    if name.endswith("safetensors"):
-        pytest.importorskip("safetensors")
     file, big, rng = tmp_path / name, np.zeros((40_000_000,)), random.Random(name)
     save(file, big if act is not save else OLD)
     for _ in range(4):

@@ -26,8 +26,6 @@ ROOM = 1_000_000  # bytes that reading may take beyond the file's own size
 
 def whole(folder, form):
     """Return the bytes of a good file."""
-    if form == "safetensors":
-        pytest.importorskip("safetensors")
     file = folder / f"good.{form}"
     npx.save(file, {name: np.array(raw, dtype=raw.dtype) for name, raw in ARRAYS.items()})
     return file.read_bytes()
@@ -188,7 +186,6 @@ TABLE_LIES = [
 
 @pytest.mark.parametrize("lie", TABLE_LIES, ids=range(len(TABLE_LIES)))
 def test_lies_of_tables(tmp_path, lie):
-    pytest.importorskip("safetensors")
     assert outcome(tmp_path / "f.safetensors", lie) == "refused"
 
 

@@ -175,8 +175,6 @@ def test_tied_parameters_with_other_numbers(tmp_path):
 
 @pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
 def test_states_of_trainers_in_files_that_lie(tmp_path, form):
-    if form == "safetensors":
-        pytest.importorskip("safetensors")
     from_other = {"0.0": np.ones((9, 9)), "0.t": np.array(1, dtype="int64")}
     net = wide()
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"momentum": 0.9})

@@ -32,8 +32,6 @@ def check(found, raw):
 @pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
 @pytest.mark.parametrize("examples", [60, pytest.param(3000, marks=pytest.mark.slow)])
 def test_dicts(tmp_path, form, examples):
-    if form == "safetensors":
-        pytest.importorskip("safetensors")
     file = tmp_path / f"f.{form}"
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -68,8 +66,6 @@ def test_lists(tmp_path, form):
 
 @pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
 def test_names_that_look_like_something_else(tmp_path, form):
-    if form == "safetensors":
-        pytest.importorskip("safetensors")
     names = ["", ".", "../../up", "/etc/x", "a/b", "a\\b", "C:\\x", "x.npy", "arr_0", "重み", "a\nb", "é", "e\u0301", "file",
              " ", '"', "{", "\u2028", "\U0001f600", "n" * 5000, "d2lblocks.crc32", "dtype"]  # fmt: skip
     for chosen in (names, *([name] for name in names)):

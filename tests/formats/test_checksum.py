@@ -1,0 +1,125 @@
+"""Checksums put together from pieces: the same as of the whole, whoever moves them and in whatever order they are done."""
+
+import os
+import random
+import threading
+import time
+import zlib
+
+import numpy as onp
+import pytest
+
+from d2lblocks import np, npx
+from d2lblocks.formats import checksum
+from d2lblocks.formats.atomic import _Shared
+from d2lblocks.formats.checksum import Checksum, joined
+from d2lblocks.np.ndarray import wrap
+
+threaded = pytest.mark.skipif(not hasattr(os, "preadv"), reason="the system has no reading here and there")
+FORMS = ["params", "safetensors"]
+
+
+@pytest.fixture
+def pieces(monkeypatch):
+    """Even small arrays are shared among threads, in pieces of 64 bytes and parts of 16."""
+    for name, value in {"_WORTH": 1, "PIECE": 64, "CACHED": 16, "_AHEAD": 3, "_cores": lambda: 3}.items():
+        monkeypatch.setattr(checksum, name, value)
+
+
+def test_joined():
+    rng = random.Random(0)
+    for n in (0, 1, 2, 3, 7, 64, 1000, 1 << 18, (1 << 20) + 3):
+        for m in (0, 1, 5, 300):
+            a, b = rng.randbytes(m), rng.randbytes(n)
+            assert joined(zlib.crc32(a), zlib.crc32(b), n) == zlib.crc32(a + b)
+
+
+@threaded
+def test_pieces_are_summed_in_their_order_however_late_they_come(pieces):
+    data, rng = random.Random(1).randbytes(1000), random.Random(2)
+    file = bytearray(1000)
+
+    def move(part, at):
+        time.sleep(rng.uniform(0, 2e-3))
+        file[at : at + len(part)] = part
+
+    with Checksum(1000) as crc:
+        assert crc.shares(16) and not crc.shares(15)
+        crc.add(data[:10])
+        crc.later(move, memoryview(data)[10:500], 10)
+        crc.add(data[500:503])
+        crc.later(move, memoryview(data)[503:], 503)
+        assert crc.value() == zlib.crc32(data) and file[10:500] == data[10:500] and file[503:] == data[503:]
+
+
+@threaded
+def test_the_end_waits_for_all_and_a_failure_gives_up_the_rest(pieces):
+    moved, before = [], threading.active_count()
+    with Checksum(1000) as crc:
+        crc.later(lambda part, at: (time.sleep(1e-3), moved.append(at)), memoryview(bytes(640)), 0)
+    assert sorted(moved) == list(range(0, 640, 16)) and threading.active_count() == before
+
+    def fail(part, at):
+        raise OSError(5, "I/O error")
+
+    with pytest.raises(OSError, match="I/O"), Checksum(1000) as crc:
+        crc.later(fail, memoryview(bytes(640)), 0)
+    assert threading.active_count() == before
+
+
+@threaded
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("checked", [True, False])
+def test_the_same_bytes_with_threads_and_without(tmp_path, pieces, monkeypatch, form, checked):
+    rng = onp.random.default_rng(0)
+    raws = {"a": rng.random((9, 7)), "tiny": rng.random(2), "t": rng.random((8, 6, 4)).T, "none": onp.empty((0, 3)),
+            "half": rng.random(301).astype("f2"), "flags": rng.random(300) < 0.5, "swapped": rng.random(99).astype(">f4")}  # fmt: skip
+    arrays = {name: wrap(raw) for name, raw in raws.items()}
+    npx.save(tmp_path / f"shared.{form}", arrays, checked)
+    shared = npx.load(tmp_path / f"shared.{form}")
+    monkeypatch.setattr(checksum, "_cores", lambda: 1)
+    npx.save(tmp_path / f"alone.{form}", arrays, checked)
+    assert (tmp_path / f"shared.{form}").read_bytes() == (tmp_path / f"alone.{form}").read_bytes()
+    alone = npx.load(tmp_path / f"shared.{form}")
+    for name, raw in raws.items():
+        assert (shared[name].asnumpy() == raw).all() and (alone[name].asnumpy() == raw).all()
+
+
+@threaded
+@pytest.mark.parametrize("form", FORMS)
+def test_damage_is_found_with_threads_too(tmp_path, pieces, form):
+    file = tmp_path / f"f.{form}"
+    npx.save(file, {"x": np.arange(100), "flags": np.ones((200,), dtype=bool)})
+    data = file.read_bytes()
+    behind = data.index(b"}}") if form == "safetensors" else 0  # some texts before mean nothing
+    for at in range(behind, len(data), 3):
+        file.write_bytes(data[:at] + bytes([data[at] ^ 64]) + data[at + 1 :])
+        with pytest.raises(ValueError, match=rf"f\.{form}"):
+            npx.load(file)
+        file.write_bytes(data[:at])
+        with pytest.raises(ValueError, match=rf"f\.{form}"):
+            npx.load(file)
+
+
+@threaded
+def test_a_late_thread_writes_into_no_other_file(tmp_path):
+    """After two Ctrl-C a thread may still be at work; the number of its file must not have become that of another."""
+    with open(tmp_path / "f", "wb") as f:
+        late = _Shared(f)
+    with open(tmp_path / "other", "wb"):
+        late.write(memoryview(b"late"), 3)
+    assert (tmp_path / "f").read_bytes() == b"\0\0\0late" and not (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+@pytest.mark.parametrize("form", [*FORMS, "npz"])
+def test_into_a_pipe(tmp_path, pieces, form):
+    """A pipe takes one byte after another; what comes out is a file."""
+    pipe, found = tmp_path / f"pipe.{form}", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()))
+    reader.start()
+    npx.save(pipe, {"x": np.arange(200), "y": np.ones(3)})
+    reader.join()
+    (tmp_path / "f").write_bytes(found[0])
+    assert npx.load(tmp_path / "f")["x"].tolist() == list(range(200))

@@ -72,8 +72,12 @@ def test_the_end_waits_for_all_and_a_failure_gives_up_the_rest(pieces):
 @pytest.mark.parametrize("checked", [True, False])
 def test_the_same_bytes_with_threads_and_without(tmp_path, pieces, monkeypatch, form, checked):
     rng = onp.random.default_rng(0)
-    raws = {"a": rng.random((9, 7)), "tiny": rng.random(2), "t": rng.random((8, 6, 4)).T, "none": onp.empty((0, 3)),
-            "half": rng.random(301).astype("f2"), "flags": rng.random(300) < 0.5, "swapped": rng.random(99).astype(">f4")}  # fmt: skip
+    raws = {"a": rng.random((9, 7)), "tiny": rng.random(2), "t": rng.random((8, 6, 4)).T, "none": onp.empty((0, 3))}
+    raws |= {
+        "half": rng.random(301).astype("f2"),
+        "flags": rng.random(300) < 0.5,
+        "swapped": rng.random(99).astype(">f4"),
+    }
     arrays = {name: wrap(raw) for name, raw in raws.items()}
     npx.save(tmp_path / f"shared.{form}", arrays, checked)
     shared = npx.load(tmp_path / f"shared.{form}")

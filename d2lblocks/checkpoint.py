@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from typing import Any
 
@@ -12,6 +13,7 @@ from d2lblocks import io, rng
 from d2lblocks.errors import ArgumentError, ArrayTypeError, FormatError, kind_of, listed, warn
 from d2lblocks.gluon.block import Block
 from d2lblocks.gluon.parameter.loading import load_into
+from d2lblocks.gluon.states import check, check_rule
 from d2lblocks.gluon.trainer import Trainer
 from d2lblocks.np.ndarray import ndarray, wrap
 
@@ -21,8 +23,9 @@ _FILE = re.compile(r"step-(\d+)\.params")
 class Checkpointer:
     """Keeps the newest checkpoints of a training in a folder: step-00000100.params and so on.
 
-    Each holds the net's parameters, what the trainer remembers with its learning rate, and where the random streams of
-    this thread (and NumPy's own, which shuffles the examples) stand. A file is whole or not there; damage is found.
+    Each holds the net's parameters, what the trainer remembers with its learning rate, and where the random streams stand:
+    those of this thread, that of official NumPy (`numpy.random.permutation`, and all of its functions that need no Generator)
+    and that of Python (`random.shuffle`). A file is whole or not there; damage is found.
 
     Args:
         folder: made when the first checkpoint is saved.
@@ -51,7 +54,7 @@ class Checkpointer:
     def save(self, step: int, net: Block, trainer: Trainer | None = None, rng: Any = True) -> str:
         """Save a checkpoint, then remove those older than the `keep` newest; gives back the name of the file.
 
-        With `rng` False the random streams are left out.
+        With `rng` False the random streams are left out. A Generator of your own is not among them; keep its state yourself.
         """
         if isinstance(step, bool) or not isinstance(step, int) or step < 0:
             raise ArgumentError(f"step is a whole number from 0, got {step!r}.")
@@ -62,6 +65,7 @@ class Checkpointer:
                 i, part = key.split(".")
                 arrays[f"trainer.{part}.{names[int(i)]}"] = x
             arrays["lr"] = wrap(onp.float64(trainer.optimizer.lr))
+            arrays[f"rule.{type(trainer.optimizer).__name__}"] = wrap(onp.empty(0))
         if rng:
             arrays |= {f"rng.{name}": wrap(x) for name, x in _streams().items()}
         os.makedirs(self.folder, exist_ok=True)
@@ -86,13 +90,18 @@ class Checkpointer:
             return step
         return None
 
-    def _restore(self, file: str, arrays: dict[str, ndarray], net: Block, trainer: Trainer | None, random: Any) -> None:
+    def _restore(self, file: str, arrays: dict, net: Block, trainer: Trainer | None, streams_too: Any) -> None:
         """Take all from one checkpoint; everything is looked at before anything is changed."""
-        states, streams = _part(arrays, "trainer."), _part(arrays, "rng.")
-        for asked, found, what in ((trainer, "lr" in arrays, "of a trainer"), (random, streams, "of random streams")):
+        states, streams, rules = (_part(arrays, kind) for kind in ("trainer.", "rng.", "rule."))
+        for asked, found, what in (trainer, "lr" in arrays, "a trainer"), (streams_too, streams, "random streams"):
             if asked and not found:
-                raise ArgumentError(f"File '{file}' tells nothing {what}; it was saved without.")
+                raise ArgumentError(f"File '{file}' tells nothing of {what}; it was saved without.")
+        places = _places(file, {name: x.asnumpy() for name, x in streams.items()}) if streams_too else None
         if trainer is not None:
+            for rule in rules:
+                check_rule(rule, trainer.optimizer, file)
+            if arrays["lr"].shape:
+                raise ArgumentError(f"File '{file}': 'lr' is no learning rate, but of shape {arrays['lr'].shape}.")
             numbers = {name: i for i, name in enumerate(_names(net, trainer))}
             parted = {key: key.partition(".") for key in states}
             if lost := [name for _, _, name in parted.values() if name not in numbers]:
@@ -100,14 +109,14 @@ class Checkpointer:
                     f"File '{file}' tells of {listed(dict.fromkeys(lost))}, which this trainer does not move."
                 )
             states = {f"{numbers[name]}.{part}": states[key] for key, (part, _, name) in parted.items()}
-            trainer._check_states(states, file)
+            check(states, trainer._params, trainer.optimizer, file)
         params = net._collect_params_with_prefix()
         load_into(params, _part(arrays, "net."), f"file '{file}'", None, False, False, False, "current")
         if trainer is not None:
             trainer._updater.take(states)
             trainer.optimizer.lr = float(arrays["lr"])
-        if random:
-            _go_back({name: x._data for name, x in streams.items()})
+        if places is not None:
+            _go_back(*places)
 
 
 def _named(file: str) -> dict[str, ndarray]:
@@ -128,11 +137,12 @@ def _part(arrays: dict[str, ndarray], prefix: str) -> dict[str, ndarray]:
 
 
 def _streams() -> dict[str, Any]:
-    """Return where every random stream of this thread stands; engine -1 is the serial one."""
+    """Return where every random stream of this thread stands, and those of NumPy and Python; engine -1 is the serial one."""
     state = rng.get_state()
     engines = {-1: state["serial"], **state["parallel"]}
     bits = [engine["bits"]["state"] for engine in engines.values()]
     _, key, position, has_gauss, gauss = onp.random.get_state()
+    _, words, waiting = random.getstate()
     return {
         "base": onp.int64(state["base"]),
         "engines": onp.array([[k, b["pos"], e["drawn"]] for (k, e), b in zip(engines.items(), bits, strict=True)]),
@@ -140,15 +150,48 @@ def _streams() -> dict[str, Any]:
         "numpy.key": onp.asarray(key, "uint32").view("int32"),
         "numpy.position": onp.array([position, has_gauss]),
         "numpy.gauss": onp.float64(gauss),
+        "python.key": onp.array(words, "uint32").view("int32"),
+        "python.gauss": onp.array([] if waiting is None else [waiting]),
     }
 
 
-def _go_back(told: dict[str, onp.ndarray]) -> None:
+def _places(file: str, told: dict[str, onp.ndarray]) -> tuple[dict, tuple, tuple]:
+    """Return the states for our streams, NumPy's and Python's; ArgumentError if the file does not tell them whole."""
+    try:
+        engines = {}
+        for (k, position, drawn), key in zip(told["engines"].tolist(), told["keys"].view("uint32"), strict=True):
+            bits = {"bit_generator": "MT19937", "state": {"key": key, "pos": _position(position)}}
+            onp.random.MT19937().state = bits  # as the two below: looks at what it is given
+            engines[k] = {"bits": bits, "drawn": drawn}
+        own = {"base": int(told["base"]), "serial": engines.pop(-1), "parallel": engines}
+        position, has_gauss = told["numpy.position"].tolist()
+        numpy = (
+            "MT19937",
+            told["numpy.key"].view("uint32"),
+            _position(position),
+            has_gauss,
+            float(told["numpy.gauss"]),
+        )
+        waiting = told["python.gauss"].tolist()
+        python = (3, tuple(told["python.key"].view("uint32").tolist()), waiting[0] if waiting else None)
+        onp.random.RandomState().set_state(numpy)
+        random.Random().setstate(python)
+    except (LookupError, TypeError, ValueError, OverflowError) as problem:
+        raise ArgumentError(
+            f"File '{file}' does not tell all random streams: {problem}. Restore with rng=False."
+        ) from None
+    return own, numpy, python
+
+
+def _position(n: int) -> int:
+    """Return how many of a Mersenne twister's 624 words are used up; NumPy would read on beyond them."""
+    if not 0 <= n <= 624:
+        raise ValueError(f"no stream stands at word {n} of 624")
+    return n
+
+
+def _go_back(own: dict, numpy: tuple, python: tuple) -> None:
     """Put every random stream where `_streams` was called."""
-    engines = {}
-    for (k, position, drawn), key in zip(told["engines"].tolist(), told["keys"].view("uint32"), strict=True):
-        bits = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
-        engines[k] = {"bits": bits, "drawn": drawn}
-    rng.set_state({"base": int(told["base"]), "serial": engines.pop(-1), "parallel": engines})
-    position, has_gauss = told["numpy.position"].tolist()
-    onp.random.set_state(("MT19937", told["numpy.key"].view("uint32"), position, has_gauss, float(told["numpy.gauss"])))
+    rng.set_state(own)
+    onp.random.set_state(numpy)
+    random.setstate(python)

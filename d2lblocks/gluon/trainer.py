@@ -10,8 +10,8 @@ from typing import Any
 
 from d2lblocks import io
 from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MXNetError, kind_of, listed
+from d2lblocks.gluon import states
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
-from d2lblocks.gluon.parameter.single import agree
 from d2lblocks.gluon.watch import hearers, tell_step
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.optimizer import Updater, create
@@ -156,33 +156,16 @@ class Trainer:
         return {**self.__dict__, "_hearers": (), "_seen": -1}
 
     def save_states(self, fname: str | os.PathLike) -> None:
-        """Save what the optimizer remembers, as a file of named arrays."""
-        io.save(fname, self._updater.arrays())
+        """Save what the optimizer remembers of each parameter, and whose it is, as a file of named arrays."""
+        io.save(fname, {states.WHOSE: states.whose(self._params, self._optimizer), **self._updater.arrays()})
 
     def load_states(self, fname: str | os.PathLike) -> None:
-        """Take back what `save_states` wrote."""
-        loaded = io.load(fname)
-        arrays = loaded if isinstance(loaded, dict) else {}
-        self._check_states(arrays, fname)
-        self._updater.take(arrays)
+        """Take back what `save_states` wrote, for the parameters of this net or of one of the same structure.
 
-    def _check_states(self, arrays: dict[str, ndarray], fname: Any) -> None:
-        """Raise ArgumentError, naming the file, unless these are the states of these parameters."""
-        for name, x in arrays.items():
-            i, _, part = name.partition(".")
-            if not (i.isdecimal() and int(i) < len(self._params) and (part == "t" or part.isdecimal())):
-                raise ArgumentError(
-                    f"File '{fname}': {name!r} is no state of one of {len(self._params)} parameters, as save_states writes."
-                )
-            p, shape = self._params[int(i)], x.shape if part == "t" else None
-            if part == "t" and (shape != () or x.dtype.kind != "i"):
-                raise ArgumentError(
-                    f"File '{fname}': {name!r} is no number of updates, but {x.dtype} of shape {shape}."
-                )
-            if part != "t" and p.shape is not None and not agree(p.shape, x.shape):
-                raise ArgumentError(
-                    f"File '{fname}': the state of {p.name} has the shape {x.shape}, not that of the parameter, {p.shape}."
-                )
+        Raises:
+            ArgumentError: the file has the states of other parameters, or of another optimizer; nothing has changed then.
+        """
+        self._updater.take(states.taken(io.load(fname), self._params, self._optimizer, fname))
 
 
 _is_fresh = attrgetter("fresh")

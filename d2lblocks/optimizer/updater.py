@@ -53,8 +53,7 @@ class Updater:
         """Return all that is remembered, by name: 3.0 and 3.1 the parts of state 3, 3.t how often weight 3 was moved."""
         named = {}
         for index, state in self.states.items():
-            parts = state if isinstance(state, list | tuple) else () if state is None else (state,)
-            for k, part in enumerate(parts):
+            for k, part in enumerate(parts_of(state)):
                 named[f"{index}.{k}"] = part if isinstance(part, ndarray) else wrap(part)
             named[f"{index}.t"] = wrap(self.optimizer._index_update_count.get(index, 0))
         return named
@@ -62,13 +61,16 @@ class Updater:
     def take(self, named: dict[str, ndarray]) -> None:
         """Remember what `arrays` told."""
         raw = type(self.optimizer).create_state is Optimizer.create_state  # the rules here remember raw arrays
-        counts = {name[:-2]: int(t) for name, t in named.items() if name.endswith(".t")}
+        found: dict[str, dict[str, ndarray]] = {}
+        for key, x in named.items():
+            name, _, part = key.rpartition(".")
+            found.setdefault(name, {})[part] = x
+        counts = {name: int(state.pop("t")) for name, state in found.items()}
         self.states = {}
+        self.optimizer._index_update_count.clear()
         for name, t in counts.items():
             index = int(name) if name.isdigit() else name
-            parts = [
-                x._data if raw else x for key, x in named.items() if key.rpartition(".")[0] == name and key[-1] != "t"
-            ]
+            parts = [x._data if raw else x for _, x in sorted(found[name].items(), key=lambda entry: int(entry[0]))]
             self.states[index] = tuple(parts) if len(parts) > 1 else parts[0] if parts else None
             self.optimizer._index_update_count[index] = t
         self.optimizer.num_update = max(counts.values(), default=self.optimizer.begin_num_update)
@@ -87,6 +89,11 @@ class Updater:
                 self.take({name: wrap(archive[name]) for name in archive.files})
         except (OSError, ValueError, AttributeError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as problem:
             raise FormatError(f"set_states takes the bytes that get_states gave: {problem}.") from None
+
+
+def parts_of(state: Any) -> list:
+    """Return the arrays of a state: none, one or several."""
+    return list(state) if isinstance(state, list | tuple) else [] if state is None else [state]
 
 
 def get_updater(optimizer: Optimizer) -> Updater:

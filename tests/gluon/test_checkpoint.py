@@ -1,6 +1,8 @@
 """Checkpoints: a training goes on bit by bit as if it had never stopped."""
 
+import functools
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,10 +12,11 @@ import warnings
 import numpy as onp
 import pytest
 
-from d2lblocks import autograd, gluon, np, npx
+from d2lblocks import autograd, gluon, np, npx, optimizer
 from d2lblocks.checkpoint import Checkpointer
 from d2lblocks.errors import DeferredInitializationError, MismatchError
 from d2lblocks.gluon import nn
+from d2lblocks.np.ndarray import wrap
 
 posix = pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 
@@ -35,8 +38,10 @@ def made(rule="adam"):
 
 
 def step(net, trainer):
-    """One step that draws from all streams: new examples, dropout, and an order by official NumPy's generator."""
-    x = np.random.normal(size=(8, 5))[np.array(onp.random.permutation(8), dtype="int64")] + np.random.randint(0, 2)
+    """One step that draws from all streams: new examples, dropout, and orders by official NumPy's generator and Python's."""
+    order = list(onp.random.permutation(8))
+    random.shuffle(order)
+    x = np.random.normal(size=(8, 5))[np.array(order, dtype="int64")] + np.random.randint(0, 2)
     with autograd.record():
         loss = (net(x) ** 2).mean()
     loss.backward()
@@ -57,6 +62,7 @@ def test_goes_on_as_if_it_had_never_stopped(tmp_path, rule, initialized):
     numbers = {name: p.data().asnumpy().tobytes() for name, p in net._collect_params_with_prefix().items()}
     npx.random.seed(99)
     onp.random.seed(99)
+    random.seed(99)
     if initialized:
         net, trainer = made(rule)
     else:
@@ -67,22 +73,139 @@ def test_goes_on_as_if_it_had_never_stopped(tmp_path, rule, initialized):
     assert {n: p.data().asnumpy().tobytes() for n, p in net._collect_params_with_prefix().items()} == numbers
 
 
-def test_memory_finds_its_parameter_whatever_the_counters_say(tmp_path):
-    """Trainers number parameters by name, where dense10_ comes before dense9_; checkpoints go by structure."""
+def twelve(before):
+    """A net of 12 layers that sort by number, by name and by structure in three ways: dense10_ comes before dense2_."""
+    net = nn.Sequential(prefix="")
+    net.add(*[nn.Dense(5, in_units=5, activation="tanh", prefix=f"dense{before + i}_") for i in range(12)])
+    net.initialize()
+    return net, gluon.Trainer(net.collect_params(), "adam", {"learning_rate": 0.01})
 
-    def made(first):
-        net = nn.Sequential()
-        net.add(nn.Dense(5, in_units=5, prefix=f"dense{first}_"), nn.Dense(5, in_units=5, prefix=f"dense{first + 1}_"))
-        net.initialize()
-        return net, gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1, "momentum": 0.9})
 
-    (net, trainer), (again, of_again) = made(8), made(9)
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("before", [0, 3, 90, 996])
+@pytest.mark.parametrize("way", ["checkpoint", "states"])
+def test_memory_finds_its_parameter_whatever_the_counters_say(tmp_path, way, before, frozen):
+    """A net that is the second one in its notebook takes over from one that was the first, or the other way round."""
+    (net, trainer), (again, of_again) = twelve(0), twelve(before)
+    if frozen:
+        for one in (net, again):
+            one[1].weight.grad_req = one[10].weight.grad_req = "null"
     for _ in range(3):
         step(net, trainer)
-    Checkpointer(tmp_path).save(3, net, trainer)
+    checkpoints = Checkpointer(tmp_path)
+    checkpoints.save(3, net, trainer)
+    trainer.save_states(tmp_path / "states")
     expected = [step(net, trainer) for _ in range(3)]
-    assert Checkpointer(tmp_path).restore_latest(again, of_again) == 3
+    if way == "checkpoint":
+        assert checkpoints.restore_latest(again, of_again) == 3
+    else:
+        assert checkpoints.restore_latest(again) == 3
+        of_again.load_states(tmp_path / "states")
     assert [step(again, of_again) for _ in range(3)] == expected
+    for a, b in zip(net, again, strict=True):
+        assert a.weight.data().asnumpy().tobytes() == b.weight.data().asnumpy().tobytes()
+
+
+def test_states_of_another_net_or_optimizer_are_refused_with_all_that_differs(tmp_path):
+    net, trainer = twelve(0)
+    step(net, trainer)
+    trainer.save_states(tmp_path / "s")
+    Checkpointer(tmp_path).save(1, net, trainer)
+    other = nn.Sequential(prefix="")
+    other.add(*[nn.Dense(5, in_units=5, prefix=f"{'out' if i == 11 else 'dense'}{i}_") for i in range(12)])
+    fewer, layers = net[:11].collect_params(), net.collect_params()
+    for params, rule, words in ((other.collect_params(), "adam", "dense11_bias in the file, out11_bias here"),
+                                (fewer, "adam", "24 where this trainer has 22: dense11_bias in the file, none here"),
+                                (layers, "rmsprop", "what Adam remembers.*RMSProp"),
+                                (layers, "sgd", "what Adam remembers.*SGD")):  # fmt: skip
+        wrong = gluon.Trainer(params, rule)
+        with pytest.raises(ValueError, match=f"(?s)'{tmp_path / 's'}'.*{words}"):
+            wrong.load_states(tmp_path / "s")
+        assert not wrong._updater.states
+    for rule in ("rmsprop", "sgd"):
+        with pytest.raises(ValueError, match=r"step-00000001\.params.*what Adam remembers"):
+            Checkpointer(tmp_path).restore_latest(net, gluon.Trainer(layers, rule))
+
+
+def test_files_of_states_without_names_go_by_number_if_they_fit(tmp_path):
+    net, trainer = twelve(0)
+    step(net, trainer)
+    npx.save(tmp_path / "old", trainer._updater.arrays())
+    fresh = gluon.Trainer(net.collect_params(), "adam")
+    fresh.load_states(tmp_path / "old")
+    assert fresh._updater.arrays().keys() == trainer._updater.arrays().keys()
+    for rule in ("rmsprop", "sgd"):  # they remember less
+        with pytest.raises(ValueError, match=r"old'.*float32 of shape \(5,\) and float32 of shape \(5,\).*remembers"):
+            gluon.Trainer(net.collect_params(), rule).load_states(tmp_path / "old")
+    npx.save(tmp_path / "list", [np.ones(2)])
+    npx.save(tmp_path / "told", {"whose": np.array([1, 2], dtype="uint8")})
+    for name, words in (("list", "list of arrays"), ("told", "does not tell whose")):
+        with pytest.raises(ValueError, match=f"{name}'.*{words}"):
+            fresh.load_states(tmp_path / name)
+    assert fresh._updater.states
+
+
+def test_parts_of_a_state_come_in_their_order_from_every_form(tmp_path):
+    """A rule of one's own may remember many parts, of any dtype and shape; .safetensors puts them in an order of its own."""
+
+    @optimizer.register
+    class Many(optimizer.Optimizer):
+        def create_state(self, index, weight):
+            return tuple(np.full((k + 1,), k, dtype="int32" if k % 2 else "float64") for k in range(12))
+
+        def update(self, index, weight, grad, state):
+            self._update_count(index)
+            for k, part in enumerate(state):
+                part[:] = part + k
+
+    for suffix in ("params", "npz", "safetensors"):
+        layer = nn.Dense(1, in_units=1)
+        layer.initialize()
+        trainer, again = (gluon.Trainer(layer.collect_params(), "many") for _ in range(2))
+        first = functools.partial(lambda layer, x: layer(x[:, :1]), layer)
+        step(first, trainer)
+        trainer.save_states(tmp_path / f"s.{suffix}")
+        again.load_states(tmp_path / f"s.{suffix}")
+        for _ in range(2):
+            step(first, again)
+        for parts in again._updater.states.values():
+            assert [(x.shape, float(x[0])) for x in parts] == [((k + 1,), 4.0 * k) for k in range(12)]
+
+
+def test_random_orders_of_python_and_numpy_go_on_too(tmp_path):
+    """Loops of the book shuffle with random.shuffle; others with numpy.random."""
+    net, trainer = made()
+    random.gauss(0, 1)  # Python keeps the second of two numbers
+    checkpoints = Checkpointer(tmp_path)
+    checkpoints.save(1, net, trainer)
+
+    def drawn():
+        order = list(range(50))
+        random.shuffle(order)
+        return order, random.gauss(0, 1), onp.random.permutation(50).tolist(), onp.random.randn(3).tolist()
+
+    expected = [drawn() for _ in range(3)]
+    checkpoints.restore_latest(net, trainer)
+    assert [drawn() for _ in range(3)] == expected
+    checkpoints.restore_latest(net, trainer, rng=False)
+    assert drawn() != expected[0]
+
+
+@pytest.mark.parametrize(("entry", "lie"), [
+    ("rng.python.key", None), ("rng.python.key", onp.zeros(3, "int32")), ("rng.numpy.key", onp.zeros(3, "int32")),
+    ("rng.numpy.position", onp.array([10**6, 0])), ("rng.engines", onp.array([[-1, 10**6, 0]])), ("rng.engines", onp.ones(3)),
+    ("rng.keys", onp.zeros((1, 5), "int32")), ("rng.base", onp.zeros(2)), ("lr", onp.zeros(2)),
+])  # fmt: skip
+def test_streams_that_lie(tmp_path, entry, lie):
+    net, trainer = made()
+    file = Checkpointer(tmp_path).save(1, net, trainer)
+    arrays = npx.load(file)
+    arrays.pop(entry)
+    npx.save(file, arrays if lie is None else {**arrays, entry: wrap(lie)})
+    net.out.bias.set_data(np.full((2,), 7))
+    with pytest.raises(ValueError, match=r"step-00000001\.params"):
+        Checkpointer(tmp_path).restore_latest(net, trainer)
+    assert net.out.bias.data().tolist() == [7, 7]
 
 
 def test_keeps_the_newest(tmp_path):
@@ -113,7 +236,7 @@ def test_damaged_files_are_skipped_with_a_warning(tmp_path):
     npx.save(tmp_path / "step-00000007.params", {"x": np.ones(2)})
     with pytest.warns(UserWarning) as caught:
         assert checkpoints.restore_latest(net, trainer) == 1
-    for name, w in zip(("7.params: this is no", "3.params: ", "2.params: 15 arrays"), caught, strict=True):
+    for name, w in zip(("7.params: this is no", "3.params: ", "2.params: 18 arrays"), caught, strict=True):
         assert name in str(w.message) and w.filename == __file__
     assert net.out.bias.data().tolist() == [1, 1]
 
@@ -166,8 +289,9 @@ def test_wrong_arguments(tmp_path, call):
 
 TRAINING = """
     import os, signal, sys
-    from tests.gluon.test_checkpoint import Checkpointer, made, onp, step
+    from tests.gluon.test_checkpoint import Checkpointer, made, onp, random, step
     onp.random.seed(0)
+    random.seed(0)
     net, trainer = made()
     checkpoints = Checkpointer(sys.argv[1])
     done = checkpoints.restore_latest(net, trainer) or 0

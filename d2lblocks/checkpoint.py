@@ -157,11 +157,12 @@ def _streams() -> dict[str, Any]:
 
 def _places(file: str, told: dict[str, onp.ndarray]) -> tuple[dict, tuple, tuple]:
     """Return the states for our streams, NumPy's and Python's; ArgumentError if the file does not tell them whole."""
+    probe: Any = onp.random.MT19937()
     try:
         engines = {}
         for (k, position, drawn), key in zip(told["engines"].tolist(), told["keys"].view("uint32"), strict=True):
             bits = {"bit_generator": "MT19937", "state": {"key": key, "pos": _position(position)}}
-            onp.random.MT19937().state = bits  # as the two below: looks at what it is given
+            probe.state = bits  # like the two below, it looks at what it is given
             engines[k] = {"bits": bits, "drawn": drawn}
         own = {"base": int(told["base"]), "serial": engines.pop(-1), "parallel": engines}
         position, has_gauss = told["numpy.position"].tolist()

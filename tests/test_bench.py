@@ -11,7 +11,7 @@ from tests.bench.measure import Times, agree
 from tests.bench.peers import ROOT, interpreter, names
 from tests.bench.picture import picture
 from tests.bench.report import told, verdict
-from tests.bench.workloads import expand, title
+from tests.bench.workloads import How, expand, how, title
 
 
 def test_runs():
@@ -28,7 +28,9 @@ def test_runs():
 def test_workloads():
     assert expand(["W1..W3", "W4b8"]) == ["W1", "W2", "W3", "W4b8"]
     assert expand(["W6,W10"]) == ["W6build", "W6params", "W6repr", "W10warm", "W10cold"]
-    assert len(expand(["W1..W11"])) == 20
+    assert len(expand(["W1..W11"])) == 27
+    assert how("saveplainnosync") == How("save", checksum=False, sync=False, safetensors=False)
+    assert how("loadsafetensors") == How("load", checksum=False, sync=True, safetensors=True)
     with pytest.raises(SystemExit, match="no workload 'W8'"):
         expand(["W8"])
 

@@ -1,6 +1,9 @@
 """The workloads in d2lblocks: eager, or hybridized."""
 
+import contextlib
 import os
+from typing import Any
+from unittest import mock
 
 from d2lblocks import autograd, gluon, io, np
 from d2lblocks.gluon import nn
@@ -98,12 +101,20 @@ class Peer:
         block = self.ready(Chain())
         return Task(lambda: block(x), lambda: [float(abs(block(x)).mean())])
 
-    def files(self, kind, x, folder):
-        """Save, which flushes to disk, and load."""
-        name = os.path.join(folder, "x.params")
-        save, load = lambda: io.save(name, x), lambda: io.load(name)
+    def files(self, how, x, folder):
+        """Save and load."""
+        if self.hybrid:
+            return None
+        name = os.path.join(folder, "x.safetensors" if how.safetensors else "x.params")
+        read: Any = io.load  # a dict or a list
+        load = lambda: read(name)["x"]
+
+        def save():
+            with contextlib.nullcontext() if how.sync else mock.patch("os.fsync"):
+                io.save(name, {"x": x}, checksum=how.checksum)
+
         save()
-        return None if self.hybrid else Task(save if kind == "save" else load, lambda: [float(load()[0][-1])])
+        return Task(save if how.act == "save" else load, lambda: [float(load()[-1])])
 
     def first(self):
         """The first gradient of a fresh process."""

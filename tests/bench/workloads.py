@@ -20,7 +20,11 @@ FAMILIES = {
     "W7": ["W7"],
     "W9": ["W9"],
     "W10": ["W10warm", "W10cold"],
-    "W11": ["W11save", "W11load"],
+    "W11": [
+        f"W11{what}"
+        for what in "save load savenosync saveplain loadplain saveplainnosync savesafetensors loadsafetensors "
+        "savesafetensorsnosync".split()
+    ],
 }
 TITLES = {
     "W1": "net(x), 20-256-10, batch 2",
@@ -35,8 +39,15 @@ TITLES = {
     "W9": "gelu-like chain, 10M floats",
     "W10warm": "fresh process to the first gradient, warm cache",
     "W10cold": "fresh process to the first gradient, empty cache",
-    "W11save": "save 100 MB, flushed to disk",
-    "W11load": "load 100 MB",
+    "W11save": "save 100 MB with checksum, flushed to disk",
+    "W11load": "load 100 MB with checksum",
+    "W11savenosync": "save 100 MB with checksum",
+    "W11saveplain": "save 100 MB, flushed to disk",
+    "W11loadplain": "load 100 MB",
+    "W11saveplainnosync": "save 100 MB",
+    "W11savesafetensors": "save 100 MB as .safetensors, flushed to disk",
+    "W11loadsafetensors": "load 100 MB of .safetensors",
+    "W11savesafetensorsnosync": "save 100 MB as .safetensors",
 }
 LR = 1e-3
 DEPTHS, BATCHES = (10, 32, 100, 316, 1000), (1, 4, 16, 64, 256, 1024, 4096)
@@ -47,6 +58,15 @@ class Task(NamedTuple):
 
     call: Callable[[], Any]
     value: Callable[[], list[float]]
+
+
+class How(NamedTuple):
+    """How 100 MB are saved or loaded; MXNet's form has no checksum."""
+
+    act: str  # "save" or "load"
+    checksum: bool
+    sync: bool  # flush the file to disk, and then its name
+    safetensors: bool  # the form of that name, by the package of that name; else each peer's own
 
 
 def title(workload: str) -> str:
@@ -98,16 +118,29 @@ def floats(n: int) -> onp.ndarray:
     return onp.linspace(-3, 3, n, dtype="float32")
 
 
+def how(kind: str) -> How:
+    """Return what a name such as saveplainnosync means."""
+    act, kind = kind[:4], kind[4:]
+    safetensors = "safetensors" in kind
+    return How(act, not safetensors and "plain" not in kind, "nosync" not in kind, safetensors)
+
+
 @contextlib.contextmanager
-def replacing(name: str) -> Iterator[str]:
-    """Give the name of a file to write; then flush it to disk and put it in the place of `name`, as d2lblocks does."""
+def replacing(name: str, sync: bool) -> Iterator[str]:
+    """Give the name of a file to write, then put it in the place of `name`; with `sync` as surely as d2lblocks does."""
     yield name + ".tmp"
-    with open(name + ".tmp", "rb+") as f:
-        os.fsync(f.fileno())
+    if sync:
+        flush(name + ".tmp")
     os.replace(name + ".tmp", name)
-    folder = os.open(os.path.dirname(name), os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    if sync:
+        flush(os.path.dirname(name))
+
+
+def flush(name: str) -> None:
+    """Wait until a file or a folder is on the disk."""
+    handle = os.open(name, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
 
 
 def _step(peer: Any, batch: int, *sizes: int) -> Task:
@@ -133,5 +166,5 @@ def make(peer: Any, workload: str, folder: str) -> Task | None:
     if workload == "W9":
         return peer.chain(peer.array(floats(10_000_000)))
     if workload.startswith("W11"):
-        return peer.files(workload[3:], peer.array(floats(25_000_000)), folder) if hasattr(peer, "files") else None
+        return peer.files(how(workload[3:]), peer.array(floats(25_000_000)), folder)
     return peer.reference(workload) if hasattr(peer, "reference") else None

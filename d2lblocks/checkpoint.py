@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -49,7 +50,8 @@ class Checkpointer:
             found = os.listdir(self.folder)
         except FileNotFoundError:
             return []
-        return sorted(int(match[1]) for name in found if (match := _FILE.fullmatch(name)))
+        steps = [int(match[1]) for name in found if (match := _FILE.fullmatch(name))]
+        return sorted(step for step in set(steps) if os.path.basename(self.file(step)) in found)
 
     def save(self, step: int, net: Block, trainer: Trainer | None = None, rng: Any = True) -> str:
         """Save a checkpoint, then remove those older than the `keep` newest; gives back the name of the file.
@@ -72,7 +74,8 @@ class Checkpointer:
         io.save(self.file(step), arrays)
         older = [s for s in self.steps() if s < step]
         for s in older[: max(0, len(older) + 1 - self.keep)] if self.keep else []:
-            os.remove(self.file(s))
+            with contextlib.suppress(FileNotFoundError):  # another process tidies up too
+                os.remove(self.file(s))
         return self.file(step)
 
     def restore_latest(self, net: Block, trainer: Trainer | None = None, rng: Any = True) -> int | None:

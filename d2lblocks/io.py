@@ -91,6 +91,11 @@ def _reader(source: Source) -> Callable:
 def _check_name(file: Any) -> None:
     if not isinstance(file, str | os.PathLike):
         raise ArrayTypeError(f"A file name is text or a path, got {type(file).__name__}.")
+    name = os.fspath(file)
+    if not isinstance(name, str):
+        raise ArrayTypeError(f"A file name is text, got {type(name).__name__}: {name!r}. Use os.fsdecode.")
+    if "\0" in name:
+        raise ArgumentError(f"The name {name!r} holds a NUL character, which no file can have.")
 
 
 def _check_key(name: Any) -> None:

@@ -24,42 +24,55 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises OSError naming `file`: no such folder, no permission, a read-only file, a full disk.
     """
     named = os.fspath(file)
-    target = os.path.realpath(named)
-    mode = _check_target(named, target)
-    if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device is written into, never replaced
-        with open(target, "wb") as f:
-            yield f
-        return
-    folder, base = os.path.split(target)
-    temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
-    try:
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as f:
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode))
-            yield f
-            sync(f)
-        os.replace(temporary, target)
-        _sync_folder(folder)
-    except BaseException as problem:  # Ctrl-C too: nothing is left lying about
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        if isinstance(problem, OSError):
-            raise type(problem)(problem.errno, problem.strerror, named) from None
-        raise
+    with naming(named):
+        mode = _check_target(named)
+        if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device is written into, never replaced
+            with open(named, "wb") as f:
+                yield f
+            return
+        target = os.path.realpath(named)
+        folder, base = os.path.split(target)
+        temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+            with os.fdopen(os.open(temporary, flags, 0o666), "wb") as f:
+                if mode is not None:
+                    with contextlib.suppress(PermissionError):  # disks that know no modes
+                        os.chmod(temporary, stat.S_IMODE(mode))
+                yield f
+                sync(f)
+            os.replace(temporary, target)
+            _sync_folder(folder)
+        except BaseException:  # Ctrl-C too: nothing is left lying about
+            with contextlib.suppress(OSError):
+                os.remove(temporary)
+            raise
     _remove_orphans(folder, base)
 
 
-def _check_target(named: str, target: str) -> int | None:
-    """Return the mode of the file that is there, None if there is none; refuse what cannot be replaced."""
+@contextlib.contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Let every error of the system name the file as it was given, not one beside it or none."""
     try:
-        mode = os.stat(target).st_mode
+        yield
+    except OSError as problem:
+        if problem.filename == file or problem.errno is None:
+            raise
+        raise type(problem)(problem.errno, problem.strerror, file) from None
+
+
+def _check_target(named: str) -> int | None:
+    """Return the mode of the file that is there, None if there is none; refuse what cannot be replaced."""
+    if named.endswith((os.sep, os.altsep or os.sep)):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory; give the name of a file", named)
+    try:
+        mode = os.stat(named).st_mode
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(21, "Is a directory; give the name of a file", named)
-    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
-        raise PermissionError(13, "The file is read-only", named)
+        raise IsADirectoryError(errno.EISDIR, "Is a directory; give the name of a file", named)
+    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(named, os.W_OK):
+        raise PermissionError(errno.EACCES, "The file is read-only", named)
     return mode
 
 

@@ -62,7 +62,11 @@ class Checksum:
             self._pool = ThreadPoolExecutor(self._cores)
         for start in range(0, len(view), PIECE):
             piece = view[start : start + PIECE]
-            self._waiting.append((self._pool.submit(_moved, move, piece, at + start), len(piece)))
+            try:
+                share: Future | int = self._pool.submit(_moved, move, piece, at + start)
+            except RuntimeError:  # no thread is to be had: the system has no more, or Python is about to end
+                share = _moved(move, piece, at + start)
+            self._waiting.append((share, len(piece)))
             if len(self._waiting) > _AHEAD:
                 self._join()
 

@@ -16,7 +16,7 @@ import numpy as onp
 from d2lblocks.errors import FormatError
 from d2lblocks.formats.atomic import replacing
 from d2lblocks.formats.checksum import CACHED
-from d2lblocks.formats.source import DTYPES, Source, check_dtype
+from d2lblocks.formats.source import DTYPES, Source, check_dtypes
 
 NPY, ZIP = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06")
 _HEADER = 10_000  # no header of an array is longer
@@ -130,8 +130,8 @@ def _header(f: Any) -> tuple[tuple, bool, str]:
 def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.ndarray]) -> None:
     """Write arrays as a .npz file, not compressed; a list under the names arr_0, arr_1, ..."""
     named = arrays if isinstance(arrays, dict) else {f"arr_{i}": raw for i, raw in enumerate(arrays)}
-    for name, raw in named.items():
-        check_dtype(raw)
+    check_dtypes(file, named)
+    for name in named:
         if len(name.encode()) > 60_000:
             raise FormatError(f"{os.fspath(file)}: a name of {len(name)} characters is too long for a zip archive.")
     with replacing(file) as f, zipfile.ZipFile(f, "w") as archive:

@@ -19,7 +19,7 @@ import numpy as onp
 
 from d2lblocks.formats.atomic import regular, replacing, reserve, write_all
 from d2lblocks.formats.checksum import Checksum
-from d2lblocks.formats.source import Source, check_dtype, widened
+from d2lblocks.formats.source import Source, check_dtypes, widened
 
 MAGIC = struct.pack("<Q", 0x112)
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -118,8 +118,7 @@ def _check_end(source: Source, reserved: int, trailer: bytes) -> None:
 def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.ndarray], checksum: bool = True) -> None:
     """Write arrays as a parameter file, version 3, byte for byte as the original, and behind it 24 bytes of checksum."""
     listed = list(arrays.values()) if isinstance(arrays, dict) else arrays
-    for raw in listed:  # whatever cannot be written is found before a file is touched
-        check_dtype(raw)
+    check_dtypes(file, arrays if isinstance(arrays, dict) else dict(enumerate(arrays)))  # before a file is touched
     heads = [_head(raw) for raw in listed]
     names = [name.encode() for name in arrays] if isinstance(arrays, dict) else []
     tail = struct.pack("<Q", len(names)) + b"".join(struct.pack("<Q", len(name)) + name for name in names)

@@ -16,7 +16,7 @@ import numpy as onp
 from d2lblocks.errors import FormatError
 from d2lblocks.formats.atomic import regular, replacing, reserve, write_all
 from d2lblocks.formats.checksum import Checksum
-from d2lblocks.formats.source import Source, check_dtype, widened
+from d2lblocks.formats.source import Source, check_dtypes, widened
 
 # in the order in which arrays are written: wide numbers first, so that each stands at a multiple of its width
 _KINDS = {"I64": "<i8", "F64": "<f8", "F32": "<f4", "I32": "<i4", "BF16": "<u2", "F16": "<f2", "I8": "|i1", "U8": "|u1",
@@ -116,8 +116,7 @@ def _checksum(of_data: int, table: dict[str, Any]) -> str:
 
 def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: bool = True) -> None:
     """Write arrays as a .safetensors file, such as PyTorch's safetensors.torch.load_file reads."""
-    for raw in arrays.values():
-        check_dtype(raw)
+    check_dtypes(file, arrays)
     table, size = _table(arrays)
     head = _head(table, "0" * 8 if checksum else None)
     if len(head) > _LONGEST:

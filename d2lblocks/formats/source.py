@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as onp
 
 from d2lblocks.errors import FormatError
+from d2lblocks.formats.atomic import naming
 from d2lblocks.formats.checksum import CACHED, WHOLE, Checksum
 
 DTYPES = {onp.dtype(name): name for name in "float32 float64 float16 uint8 int32 int8 int64 bool".split()}
@@ -108,11 +109,14 @@ def widened(raw: onp.ndarray) -> onp.ndarray:
     return (raw.astype("<u4") << onp.uint32(16)).view("<f4").reshape(raw.shape)
 
 
-def check_dtype(raw: onp.ndarray) -> None:
-    """Refuse what no file of ours can hold."""
-    if raw.dtype.newbyteorder("=") not in DTYPES:
-        known = ", ".join(DTYPES.values())
-        raise FormatError(f"A parameter file cannot hold {raw.dtype} arrays, only {known}. Use astype first.")
+def check_dtypes(file: str | os.PathLike, arrays: Mapping[Any, onp.ndarray]) -> None:
+    """Refuse what no file of ours can hold; the arrays by their names or numbers."""
+    for name, raw in arrays.items():
+        if raw.dtype.newbyteorder("=") not in DTYPES:
+            known = ", ".join(DTYPES.values())
+            raise FormatError(
+                f"{os.fspath(file)}: array {name!r} is {raw.dtype}, and a file can hold only {known}. Use astype first."
+            )
 
 
 @contextlib.contextmanager
@@ -121,7 +125,7 @@ def opened(file: str | os.PathLike) -> Iterator[Source]:
     name = os.fspath(file)
     if not stat.S_ISREG(mode := os.stat(name).st_mode) and not stat.S_ISDIR(mode):
         raise FormatError(f"{name}: this is a device or a pipe, not a file.")
-    with open(name, "rb") as f:
+    with naming(name), open(name, "rb") as f:
         source = Source(f, name)
         if not source.size:
             raise source.fail("the file is empty")

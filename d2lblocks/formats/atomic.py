@@ -34,8 +34,7 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
         folder, base = os.path.split(target)
         temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
         try:
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
-            with os.fdopen(os.open(temporary, flags, 0o666), "wb") as f:
+            with os.fdopen(_create(temporary), "wb") as f:
                 if mode is not None:
                     with contextlib.suppress(PermissionError):  # disks that know no modes
                         os.chmod(temporary, stat.S_IMODE(mode))
@@ -48,6 +47,15 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
                 os.remove(temporary)
             raise
     _remove_orphans(folder, base)
+
+
+def _create(temporary: str) -> int:
+    try:
+        return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+    except PermissionError as problem:
+        where = os.path.dirname(temporary)
+        why = f"{problem.strerror}: the folder {where!r} takes no new files, and one is written beside the old"
+        raise PermissionError(problem.errno, why) from None
 
 
 @contextlib.contextmanager

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 
+import numpy as onp
 import pytest
 
 from d2lblocks import np, npx
+from d2lblocks.np.ndarray import wrap
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files")
 ordinary = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="nothing is forbidden to root")
@@ -51,7 +53,7 @@ def test_read_only_file(old):
 def test_what_an_ordinary_user_may_not(old):
     old.parent.chmod(0o555)
     try:
-        with pytest.raises(PermissionError, match=r"w\.params"):
+        with pytest.raises(PermissionError, match=r"takes no new files.*w\.params"):
             npx.save(old, np.ones(1))
     finally:
         old.parent.chmod(0o755)
@@ -74,9 +76,99 @@ def test_full_disk(old):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
-def test_full_device():
-    with pytest.raises(OSError, match="No space left"):
-        npx.save("/dev/full", np.zeros(5000))
+@pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
+@pytest.mark.parametrize("count", [5000, 3_000_000])
+def test_full_device(tmp_path, form, count):
+    """Also by a link, whose suffix tells the form; the message has the name that was given."""
+    file = tmp_path / f"w.{form}"
+    file.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"No space left.*w\.{form}"):
+        npx.save(file, {"x": np.zeros(count)})
+    assert file.is_symlink() and os.path.exists("/dev/full")
+
+
+@posix
+def test_links_in_a_circle_and_into_nothing(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "nowhere").symlink_to("no/such/file")
+    (tmp_path / "new").symlink_to("later")
+    for call in (npx.load, lambda f: npx.save(f, np.ones(1))):
+        with pytest.raises(OSError, match="circle"):
+            call(tmp_path / "circle")
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            call(tmp_path / "nowhere")
+    npx.save(tmp_path / "new", np.ones(1))
+    assert (tmp_path / "new").is_symlink() and len(npx.load(tmp_path / "later")) == 1
+
+
+@pytest.mark.parametrize("call", [npx.load, lambda f: npx.save(f, np.ones(1))], ids=["load", "save"])
+def test_names_that_no_file_can_have(tmp_path, monkeypatch, call):
+    class Path:
+        def __fspath__(self):
+            return b"as bytes"
+
+    monkeypatch.chdir(tmp_path)
+    for name, kind, words in (("a\0b", ValueError, r"a\\x00b.*NUL"), (b"x", TypeError, "text or a path"),
+                              (Path(), TypeError, "as bytes.*fsdecode"), (1, TypeError, "got int")):  # fmt: skip
+        with pytest.raises(kind, match=words):
+            call(name)
+    with pytest.raises(OSError, match="folder/"):
+        call("folder/")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
+def test_names_of_every_writing(tmp_path, monkeypatch, form):
+    monkeypatch.chdir(tmp_path)
+    names = [f"重み é \U0001f600.{form}", f"two\nlines.{form}", f"-rf *.{form}", f"%d{{}}.{form}"]
+    if os.name != "nt":
+        names += [f"C:\\folder\\net.{form}", os.fsdecode(b"\xff." + form.encode())]
+    for name in names:
+        npx.save(name, {"x": np.arange(3)})
+        assert npx.load(name)["x"].tolist() == [0, 1, 2]
+    assert sorted(os.listdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
+@pytest.mark.parametrize("kind", ["int16", "uint32", "complex64", "U3", "O", "M8[s]"])
+def test_dtypes_that_no_file_can_hold(tmp_path, form, kind):
+    with pytest.raises(ValueError, match=rf"f\.{form}: array 'b' is .*astype"):
+        npx.save(tmp_path / f"f.{form}", {"a": np.ones(2), "b": wrap(onp.ones(2).astype(kind))})
+    assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_out_of_a_program_into_another(tmp_path):
+    """/dev/stdout leads to the pipe, which has no name of its own."""
+    program = "from d2lblocks import np, npx; npx.save('/dev/stdout', {'x': np.arange(2_000_000)})"
+    (tmp_path / "f").write_bytes(
+        subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True).stdout
+    )
+    assert npx.load(tmp_path / "f")["x"].shape == (2_000_000,)
+
+
+@pytest.mark.parametrize("form", ["params", "safetensors"])
+def test_without_threads(tmp_path, monkeypatch, form):
+    """A system may have no more of them, and at the end of Python there are none."""
+
+    def none(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    npx.save(tmp_path / f"f.{form}", {"x": np.arange(3_000_000)})
+    assert int(npx.load(tmp_path / f"f.{form}")["x"][-1]) == 2_999_999
+
+
+@pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
+def test_over_the_file_that_is_mapped_into_memory(tmp_path, form):
+    """The map keeps the file that it was made of."""
+    file = tmp_path / f"f.{form}"
+    npx.save(file, {"x": np.full((1000,), 3)})
+    at = file.read_bytes().index(onp.full(1000, 3, "f4").tobytes())
+    mapped = onp.memmap(file, "f4", "r", offset=at, shape=1000)
+    npx.save(file, {"x": wrap(mapped[::2]), "y": wrap(mapped)})
+    found = npx.load(file)
+    assert found["x"].tolist() == [3] * 500 and found["y"].tolist() == [3] * 1000 and (mapped == 3).all()
 
 
 @posix

@@ -223,6 +223,26 @@ def test_keeps_the_newest(tmp_path):
     assert len(everything.steps()) == 12
 
 
+def test_other_things_in_the_folder(tmp_path):
+    """Only names that save writes are checkpoints: not those of other digits or too few."""
+    net, trainer = made()
+    for name in (
+        "step-5.params",
+        "step-000000012.params",
+        "step-٠٠٠٠٠٠٠٩.params",
+        "step-00000003.params.bak",
+        "step-00000002",
+    ):
+        (tmp_path / name).write_bytes(b"mine")
+    checkpoints = Checkpointer(tmp_path, keep=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert checkpoints.steps() == [] and checkpoints.restore_latest(net, trainer) is None
+    for step_ in (1, 123_456_789_012):
+        checkpoints.save(step_, net, trainer)
+    assert checkpoints.steps() == [123_456_789_012] and len(list(tmp_path.iterdir())) == 6
+
+
 def test_damaged_files_are_skipped_with_a_warning(tmp_path):
     net, trainer = made()
     checkpoints = Checkpointer(tmp_path)

@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import numpy as onp
+
 from d2lblocks.formats.checksum import CACHED, WHOLE, Checksum
 
 _calls = itertools.count()
@@ -24,29 +26,37 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises OSError naming `file`: no such folder, no permission, a read-only file, a full disk.
     """
     named = os.fspath(file)
-    with naming(named):
+    try:
         mode = _check_target(named)
         if mode is not None and not stat.S_ISREG(mode):  # a pipe or a device is written into, never replaced
             with open(named, "wb") as f:
                 yield f
             return
-        target = os.path.realpath(named)
-        folder, base = os.path.split(target)
-        temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
-        try:
-            with os.fdopen(_create(temporary), "wb") as f:
-                if mode is not None:
-                    with contextlib.suppress(PermissionError):  # disks that know no modes
-                        os.chmod(temporary, stat.S_IMODE(mode))
-                yield f
-                sync(f)
-            os.replace(temporary, target)
-            _sync_folder(folder)
-        except BaseException:  # Ctrl-C too: nothing is left lying about
-            with contextlib.suppress(OSError):
-                os.remove(temporary)
-            raise
+        folder, base = os.path.split(os.path.realpath(named))
+        with _beside(folder, base, mode) as f:
+            yield f
+        _sync_folder(folder)
+    except OSError as problem:
+        raise naming(named, problem) from None
     _remove_orphans(folder, base)
+
+
+@contextlib.contextmanager
+def _beside(folder: str, base: str, mode: int | None) -> Iterator[BinaryIO]:
+    """Open a temporary file that becomes the file of that name when the block ends well."""
+    temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
+    try:
+        with os.fdopen(_create(temporary), "wb") as f:
+            if mode is not None:
+                with contextlib.suppress(PermissionError):  # disks that know no modes
+                    os.chmod(temporary, stat.S_IMODE(mode))
+            yield f
+            sync(f)
+        os.replace(temporary, os.path.join(folder, base))
+    except BaseException:  # Ctrl-C too: nothing is left lying about
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
 
 
 def _create(temporary: str) -> int:
@@ -58,15 +68,11 @@ def _create(temporary: str) -> int:
         raise PermissionError(problem.errno, why) from None
 
 
-@contextlib.contextmanager
-def naming(file: str) -> Iterator[None]:
-    """Let every error of the system name the file as it was given, not one beside it or none."""
-    try:
-        yield
-    except OSError as problem:
-        if problem.filename == file or problem.errno is None:
-            raise
-        raise type(problem)(problem.errno, problem.strerror, file) from None
+def naming(file: str, problem: OSError) -> OSError:
+    """Return the error with the name of the file as it was given, not that of one beside it or none."""
+    if problem.filename == file or problem.errno is None:
+        return problem
+    return type(problem)(problem.errno, problem.strerror, file)
 
 
 def _check_target(named: str) -> int | None:
@@ -167,6 +173,14 @@ def write_all(f: BinaryIO, data: Any, crc: Checksum | None = None) -> None:
             crc.add(piece)
         while piece:
             piece = piece[f.write(piece) :]
+
+
+def write_rows(f: BinaryIO, raw: onp.ndarray, crc: Checksum | None = None) -> None:
+    """Write the numbers of an array row by row, low bytes first; no more than one array at a time is copied for that."""
+    rows = onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<"))
+    write_all(f, rows, crc)
+    if crc is not None and crc.shares(rows.nbytes) and not onp.may_share_memory(rows, raw):
+        crc.value()
 
 
 class _Shared:

@@ -13,7 +13,7 @@ from typing import Any
 PIECE = 1 << 20  # what a thread moves and sums at a time; Ctrl-C comes in between
 CACHED = 1 << 18  # so much is moved and then summed while it is still in the processor's cache
 WHOLE = 1 << 24  # so much is moved at a time without a sum
-_WORTH = 4 * PIECE  # a smaller file is done before threads have started
+_WORTH = 8 * PIECE  # a smaller file is done before threads have started
 _AHEAD = 32  # pieces that may wait: this bounds what they hold in memory
 _ONE, _X8, _MODULUS = 0x80000000, 0x00800000, 0xEDB88320  # 1, x⁸ and CRC-32's x³² + x²⁶ + ... + 1, lowest power first
 

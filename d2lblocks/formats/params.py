@@ -17,7 +17,7 @@ import zlib
 
 import numpy as onp
 
-from d2lblocks.formats.atomic import regular, replacing, reserve, write_all
+from d2lblocks.formats.atomic import regular, replacing, reserve, write_all, write_rows
 from d2lblocks.formats.checksum import Checksum
 from d2lblocks.formats.source import Source, check_dtypes, widened
 
@@ -129,7 +129,7 @@ def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.nda
         write_all(f, MAGIC + struct.pack("<QQ", 0, len(listed)), watched)
         for raw, head in zip(listed, heads, strict=True):
             write_all(f, head, watched)
-            write_all(f, onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")), watched)
+            write_rows(f, raw, watched)
         write_all(f, tail, watched)
         if checksum:
             start = _TRAILER + struct.pack("<Q", size)

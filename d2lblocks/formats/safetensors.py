@@ -14,7 +14,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import FormatError
-from d2lblocks.formats.atomic import regular, replacing, reserve, write_all
+from d2lblocks.formats.atomic import regular, replacing, reserve, write_all, write_rows
 from d2lblocks.formats.checksum import Checksum
 from d2lblocks.formats.source import Source, check_dtypes, widened
 
@@ -121,25 +121,20 @@ def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: boo
     head = _head(table, "0" * 8 if checksum else None)
     if len(head) > _LONGEST:
         raise FormatError(f"{os.fspath(file)}: the names of {len(arrays)} arrays are too long for a .safetensors file.")
-    with replacing(file) as f:
-        on_disk = regular(f)
+    with replacing(file) as f, Checksum(size if regular(f) else 0) as crc:
         reserve(f, len(head) + size)
-        with Checksum(size if on_disk else 0) as crc:
-            if checksum and not on_disk:  # a pipe does not take the head when all is over
+        later = checksum and regular(f)
+        if checksum and not later:  # what has gone into a pipe cannot be mended: sum up before
+            with open(os.devnull, "wb") as nowhere:
                 for name in table:
-                    crc.add(_rows(arrays[name]))
-                head = _head(table, _checksum(crc.value(), table))
-            write_all(f, head)
-            for name in table:
-                write_all(f, _rows(arrays[name]), crc if checksum and on_disk else None)
-        if checksum and on_disk:
+                    write_rows(nowhere, arrays[name], crc)
+            head = _head(table, _checksum(crc.value(), table))
+        write_all(f, head)
+        for name in table:
+            write_rows(f, arrays[name], crc if later else None)
+        if later:
             f.seek(0)
             write_all(f, _head(table, _checksum(crc.value(), table)))
-
-
-def _rows(raw: onp.ndarray) -> onp.ndarray:
-    """Return the numbers row by row, as bytes."""
-    return onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<")).reshape(-1).view(onp.uint8)
 
 
 def _table(arrays: dict[str, onp.ndarray]) -> tuple[dict[str, Any], int]:

@@ -125,8 +125,11 @@ def opened(file: str | os.PathLike) -> Iterator[Source]:
     name = os.fspath(file)
     if not stat.S_ISREG(mode := os.stat(name).st_mode) and not stat.S_ISDIR(mode):
         raise FormatError(f"{name}: this is a device or a pipe, not a file.")
-    with naming(name), open(name, "rb") as f:
-        source = Source(f, name)
-        if not source.size:
-            raise source.fail("the file is empty")
-        yield source
+    try:
+        with open(name, "rb") as f:
+            source = Source(f, name)
+            if not source.size:
+                raise source.fail("the file is empty")
+            yield source
+    except OSError as problem:
+        raise naming(name, problem) from None

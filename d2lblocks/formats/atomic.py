@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as onp
 
-from d2lblocks.formats.checksum import CACHED, WHOLE, Checksum
+from d2lblocks.formats.checksum import CACHED, PIECE, UNCHECKED, Checksum
 
 _calls = itertools.count()
 
@@ -156,30 +156,29 @@ def sync(f: BinaryIO) -> None:
         os.fsync(f.fileno())
 
 
-def write_all(f: BinaryIO, data: Any, crc: Checksum | None = None) -> None:
+def write_all(f: BinaryIO, data: Any, crc: Checksum = UNCHECKED) -> None:
     """Write every byte, and add it to the checksum; a short write is an error of the disk, not a success."""
     whole = memoryview(data)
     view = whole.cast("B") if whole.nbytes else memoryview(b"")
-    if crc is not None and crc.shares(len(view)):
+    if crc.wanted and crc.shares(len(view)):  # the system lets threads write by turns: they gain by their sums
         f.flush()
         at = f.tell()
         crc.later(_Shared(f).write, view, at)
         f.seek(at + len(view))
         return
-    step = WHOLE if crc is None else CACHED
+    step = CACHED if crc.wanted else PIECE
     for start in range(0, len(view), step):
         piece = view[start : start + step]
-        if crc is not None:
-            crc.add(piece)
+        crc.add(piece)
         while piece:
             piece = piece[f.write(piece) :]
 
 
-def write_rows(f: BinaryIO, raw: onp.ndarray, crc: Checksum | None = None) -> None:
+def write_rows(f: BinaryIO, raw: onp.ndarray, crc: Checksum = UNCHECKED) -> None:
     """Write the numbers of an array row by row, low bytes first; no more than one array at a time is copied for that."""
     rows = onp.ascontiguousarray(raw, raw.dtype.newbyteorder("<"))
     write_all(f, rows, crc)
-    if crc is not None and crc.shares(rows.nbytes) and not onp.may_share_memory(rows, raw):
+    if crc.shares(rows.nbytes) and not onp.may_share_memory(rows, raw):
         crc.value()
 
 

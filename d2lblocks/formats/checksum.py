@@ -10,26 +10,28 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-PIECE = 1 << 20  # what a thread moves and sums at a time; Ctrl-C comes in between
-CACHED = 1 << 18  # so much is moved and then summed while it is still in the processor's cache
-WHOLE = 1 << 24  # so much is moved at a time without a sum
-_WORTH = 8 * PIECE  # a smaller file is done before threads have started
-_AHEAD = 32  # pieces that may wait: this bounds what they hold in memory
+CACHED = 1 << 19  # so much is moved and then summed while it is still in the processor's cache
+PIECE = 1 << 23  # so much a thread takes at most, or is moved at a time without a sum; Ctrl-C comes in between
+_AHEAD = 8  # pieces that may wait: this bounds what they hold in memory
 _ONE, _X8, _MODULUS = 0x80000000, 0x00800000, 0xEDB88320  # 1, x⁸ and CRC-32's x³² + x²⁶ + ... + 1, lowest power first
 
 
 class Checksum:
     """Sums up bytes in the order in which they are told, whoever moves them: `add` here and now, `later` by threads.
 
+    Threads are far apart in memory, a piece each: the system gives it in pages of up to 2 MB, which two would fight for.
+
     Use it in `with`: at the end all that was asked for has been done, or given up. Raises what the work raises. Only a second
     Ctrl-C can leave a thread at its piece for a moment.
 
     Args:
         size: of the file; threads are worth their while for a large one.
+        wanted: if False, nothing is summed, and threads only move.
     """
 
-    def __init__(self, size: int = 0) -> None:
-        self._cores = min(4, _cores()) if size >= _WORTH and hasattr(os, "preadv") else 1
+    def __init__(self, size: int = 0, wanted: bool = True) -> None:
+        self.wanted = wanted
+        self._cores = min(4, _cores()) if size >= PIECE // 2 and hasattr(os, "preadv") else 1
         self._value = 0
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[tuple[Future | int, int]] = deque()
@@ -51,21 +53,29 @@ class Checksum:
 
     def add(self, data: Any) -> None:
         """Go on with these bytes."""
-        if self._waiting:
-            self._waiting.append((zlib.crc32(data), len(data)))
-        else:
+        if not self.wanted:
+            return
+        if not self._waiting:
             self._value = zlib.crc32(data, self._value)
+            return
+        last, n = self._waiting[-1]
+        if isinstance(last, int):
+            self._waiting[-1] = zlib.crc32(data, last), n + len(data)
+        else:
+            self._waiting.append((zlib.crc32(data), len(data)))
 
     def later(self, move: Callable[[memoryview, int], None], view: memoryview, at: int) -> None:
         """Go on with these bytes, once a thread has moved them part by part from or to the place `at` of the file."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._cores)
-        for start in range(0, len(view), PIECE):
-            piece = view[start : start + PIECE]
+        rounds = -(-len(view) // (PIECE * self._cores))
+        size = -(-len(view) // (rounds * self._cores))  # so that all have the same to do
+        for start in range(0, len(view), size):
+            piece = view[start : start + size]
             try:
-                share: Future | int = self._pool.submit(_moved, move, piece, at + start)
+                share: Future | int = self._pool.submit(self._moved, move, piece, at + start)
             except RuntimeError:  # no thread is to be had: the system has no more, or Python is about to end
-                share = _moved(move, piece, at + start)
+                share = self._moved(move, piece, at + start)
             self._waiting.append((share, len(piece)))
             if len(self._waiting) > _AHEAD:
                 self._join()
@@ -80,20 +90,22 @@ class Checksum:
         piece, n = self._waiting.popleft()
         self._value = joined(self._value, piece if isinstance(piece, int) else piece.result(), n)
 
+    def _moved(self, move: Callable[[memoryview, int], None], piece: memoryview, at: int) -> int:
+        """Move a piece; gives back its sum."""
+        total, step = 0, CACHED if self.wanted else PIECE
+        for start in range(0, len(piece), step):
+            part = piece[start : start + step]
+            move(part, at + start)
+            total = zlib.crc32(part, total) if self.wanted else 0
+        return total
+
+
+UNCHECKED = Checksum(wanted=False)
+
 
 def _cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _moved(move: Callable[[memoryview, int], None], piece: memoryview, at: int) -> int:
-    """Move a piece; gives back its sum."""
-    total = 0
-    for start in range(0, len(piece), CACHED):
-        part = piece[start : start + CACHED]
-        move(part, at + start)
-        total = zlib.crc32(part, total)
-    return total
 
 
 def joined(first: int, second: int, n: int) -> int:
@@ -115,13 +127,17 @@ def _times(a: int, b: int) -> int:
     return product
 
 
-@functools.lru_cache
+@functools.lru_cache(1000)
 def _power(n: int) -> int:
-    """Return x⁸ⁿ, by squaring."""
-    power, square = _ONE, _X8
-    while n:
-        if n & 1:
-            power = _times(power, square)
-        square = _times(square, square)
-        n >>= 1
+    """Return x⁸ⁿ."""
+    power = _ONE
+    for k in range(n.bit_length()):
+        if n >> k & 1:
+            power = _times(power, _square(k))
     return power
+
+
+@functools.cache
+def _square(k: int) -> int:
+    """Return x⁸ to the power of 2ᵏ."""
+    return _times(_square(k - 1), _square(k - 1)) if k else _X8

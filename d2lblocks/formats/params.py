@@ -32,8 +32,7 @@ _TRAILER = b"D2LBLK\x01\n"
 def read(source: Source) -> list[onp.ndarray] | dict[str, onp.ndarray]:
     """Return the arrays of a parameter file: a list, or a dict in file order. Raises FormatError for anything damaged."""
     trailer = source.ending(24)
-    with Checksum(source.size) as crc:
-        source.crc = crc if trailer.startswith(_TRAILER) else None
+    with Checksum(source.size, wanted=trailer.startswith(_TRAILER)) as source.crc:
         source.take(8, "the magic number")
         reserved = _number(source, "Q", "the reserved word")
         count = _number(source, "Q", "the number of arrays")
@@ -106,7 +105,7 @@ def _check_end(source: Source, reserved: int, trailer: bytes) -> None:
     rest = source.size - source.at
     if not rest:
         return
-    if rest != 24 or source.crc is None:
+    if rest != 24 or not trailer.startswith(_TRAILER):
         raise source.fail(f"{rest} bytes too many")
     length, found, own = struct.unpack("<QII", trailer[8:])
     if length != source.at or own != zlib.crc32(trailer[:20]):
@@ -123,14 +122,13 @@ def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.nda
     names = [name.encode() for name in arrays] if isinstance(arrays, dict) else []
     tail = struct.pack("<Q", len(names)) + b"".join(struct.pack("<Q", len(name)) + name for name in names)
     size = 24 + sum(map(len, heads)) + sum(raw.nbytes for raw in listed) + len(tail)
-    with replacing(file) as f, Checksum(size if regular(f) else 0) as crc:
+    with replacing(file) as f, Checksum(size if regular(f) else 0, wanted=checksum) as crc:
         reserve(f, size + 24 * checksum)
-        watched = crc if checksum else None
-        write_all(f, MAGIC + struct.pack("<QQ", 0, len(listed)), watched)
+        write_all(f, MAGIC + struct.pack("<QQ", 0, len(listed)), crc)
         for raw, head in zip(listed, heads, strict=True):
-            write_all(f, head, watched)
-            write_rows(f, raw, watched)
-        write_all(f, tail, watched)
+            write_all(f, head, crc)
+            write_rows(f, raw, crc)
+        write_all(f, tail, crc)
         if checksum:
             start = _TRAILER + struct.pack("<Q", size)
             start += struct.pack("<I", zlib.crc32(start, crc.value()))

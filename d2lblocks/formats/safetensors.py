@@ -44,13 +44,13 @@ def read(source: Source) -> dict[str, onp.ndarray]:
     _check_tiling(source, places)
     ours = any("d2lblocks" in word for word in (*told, *told.values()))  # so that damage to the name hides no damage
     arrays = {}
-    with Checksum(source.size) as crc:
-        source.crc = crc if ours and told.get(_CRC) != "none" else None
+    checked = ours and told.get(_CRC) != "none"
+    with Checksum(source.size, wanted=checked) as source.crc:
         for _, name in places:
             raw = source.empty(tuple(table[name]["shape"]), onp.dtype(_KINDS[table[name]["dtype"]]), repr(name))
             source.into(raw, repr(name))
             arrays[name] = raw
-        if source.crc is not None and told.get(_CRC) != _checksum(crc.value(), table):
+        if checked and told.get(_CRC) != _checksum(source.crc.value(), table):
             raise source.fail("the checksum does not fit: some byte was changed")
     return {name: _checked(source, name, arrays[name], entry["dtype"]) for name, entry in table.items()}
 
@@ -121,7 +121,7 @@ def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: boo
     head = _head(table, "0" * 8 if checksum else None)
     if len(head) > _LONGEST:
         raise FormatError(f"{os.fspath(file)}: the names of {len(arrays)} arrays are too long for a .safetensors file.")
-    with replacing(file) as f, Checksum(size if regular(f) else 0) as crc:
+    with replacing(file) as f, Checksum(size if regular(f) else 0, wanted=checksum) as crc:
         reserve(f, len(head) + size)
         later = checksum and regular(f)
         if checksum and not later:  # what has gone into a pipe cannot be mended: sum up before
@@ -131,7 +131,7 @@ def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: boo
             head = _head(table, _checksum(crc.value(), table))
         write_all(f, head)
         for name in table:
-            write_rows(f, arrays[name], crc if later else None)
+            write_rows(f, arrays[name], crc)
         if later:
             f.seek(0)
             write_all(f, _head(table, _checksum(crc.value(), table)))

@@ -12,7 +12,7 @@ import numpy as onp
 
 from d2lblocks.errors import FormatError
 from d2lblocks.formats.atomic import naming
-from d2lblocks.formats.checksum import CACHED, WHOLE, Checksum
+from d2lblocks.formats.checksum import CACHED, PIECE, UNCHECKED
 
 DTYPES = {onp.dtype(name): name for name in "float32 float64 float16 uint8 int32 int8 int64 bool".split()}
 
@@ -22,7 +22,7 @@ class Source:
 
     def __init__(self, f: BinaryIO, name: str):
         self.f, self.name = f, name
-        self.crc: Checksum | None = None
+        self.crc = UNCHECKED
         self.size = os.fstat(f.fileno()).st_size
         self.at = 0
         self.start = f.read(16)
@@ -49,15 +49,15 @@ class Source:
         return data
 
     def into(self, raw: onp.ndarray, what: str) -> None:
-        """Fill a contiguous array with the next bytes; with a checksum, they are sure to be there when that has its value."""
+        """Fill a contiguous array with the next bytes; they are sure to be there when the checksum has its value."""
         self.need(raw.nbytes, what)
         view = raw.reshape(-1).view(onp.uint8).data if raw.size else memoryview(b"")
-        if self.crc is not None and self.crc.shares(len(view)):
+        if self.crc.shares(len(view)):
             self.crc.later(self._read_at, view, self.at)
             self.at += len(view)
             self.f.seek(self.at)
             return
-        step = WHOLE if self.crc is None else CACHED
+        step = CACHED if self.crc.wanted else PIECE
         for start in range(0, len(view), step):
             part = view[start : start + step]
             if self.f.readinto(part) != len(part):  # type: ignore[attr-defined]
@@ -73,8 +73,7 @@ class Source:
 
     def _passed(self, data: Any) -> None:
         self.at += len(data)
-        if self.crc is not None:
-            self.crc.add(data)
+        self.crc.add(data)
 
     def ending(self, n: int) -> bytes:
         """Return the last n bytes, without going on to them."""

@@ -73,7 +73,7 @@ def traced(act, kill_at):
 def threads(request, monkeypatch):
     """Whether the array is written by several threads, in pieces of 512 bytes."""
     if request.param:
-        for name, value in {"_WORTH": 1, "PIECE": 512, "CACHED": 512, "_cores": lambda: 2}.items():
+        for name, value in {"PIECE": 512, "CACHED": 512, "_cores": lambda: 2}.items():
             monkeypatch.setattr(checksum, name, value)
     return request.param
 

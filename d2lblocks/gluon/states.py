@@ -24,7 +24,10 @@ from d2lblocks.optimizer.updater import parts_of
 WHOSE = (
     "whose"  # the name of the entry that tells it, in JSON: {"optimizer": "Adam", "parameters": ["dense0_weight", ...]}
 )
-_NUMBER = re.compile(r"(\d+)")
+_NUMBER = re.compile("([0-9]+)")
+_KEY = re.compile(
+    r"(0|[1-9][0-9]{0,8})\.(t|0|[1-9][0-9]{0,8})"
+)  # of a state: the number of its parameter, and which part
 
 
 def whose(params: list, optimizer: Optimizer) -> ndarray:
@@ -81,26 +84,30 @@ def _renumbered(found: dict[str, ndarray], names: list[str], params: list, file:
 
 
 def _parted(name: str) -> list:
-    """Return texts and numbers of a name by turns: dense10_weight is ['dense', 10, '_weight']."""
-    return [int(part) if k % 2 else part for k, part in enumerate(_NUMBER.split(name))]
+    """Return texts and numbers of a name by turns, numbers by length and digits: ['dense', (2, '10'), '_weight']."""
+    return [(len(part.lstrip("0")), part.lstrip("0")) if k % 2 else part for k, part in enumerate(_NUMBER.split(name))]
 
 
 def check(arrays: Mapping[str, ndarray], params: list, optimizer: Optimizer, file: Any) -> None:
     """Raise ArgumentError, naming the file, unless this is what the optimizer remembers of these parameters."""
     found: dict[int, dict[str, ndarray]] = {}
     for name, x in arrays.items():
-        i, _, part = name.partition(".")
-        if not (i.isdecimal() and int(i) < len(params) and (part == "t" or part.isdecimal())):
+        key = _KEY.fullmatch(name)
+        if key is None or int(key[1]) >= len(params):
             raise ArgumentError(
                 f"File '{file}': {name!r} is no state of one of {len(params)} parameters, as save_states writes."
             )
-        if part == "t" and (x.shape != () or x.dtype.kind != "i"):
-            raise ArgumentError(f"File '{file}': {name!r} is no number of updates, but {x.dtype} of shape {x.shape}.")
-        found.setdefault(int(i), {})[part] = x
+        if key[2] == "t" and (x.shape != () or x.dtype.kind != "i" or x < 0):
+            raise ArgumentError(
+                f"File '{file}': {name!r} is no number of updates, but {x}, {x.dtype} of shape {x.shape}."
+            )
+        found.setdefault(int(key[1]), {})[key[2]] = x
     for i, state in found.items():
         p, told = params[i], [state[k] for k in sorted(state.keys() - {"t"}, key=int)]
         expected = parts_of(optimizer.create_state(i, _like(p, told)))
-        if "t" not in state or [(x.dtype, x.shape) for x in told] != [(x.dtype, x.shape) for x in expected]:
+        if "t" not in state:
+            raise ArgumentError(f"File '{file}' does not tell how often {p.name} was moved: '{i}.t' is missing.")
+        if [(x.dtype, x.shape) for x in told] != [(x.dtype, x.shape) for x in expected]:
             raise ArgumentError(
                 f"File '{file}': the state of {p.name} is {_described(told)}, but of this parameter of shape {p.shape} "
                 f"{type(optimizer).__name__} remembers {_described(expected)}. Use the optimizer and the net of the file."

@@ -1,5 +1,6 @@
 """The arguments of loading: what fits is taken, what does not is told whole, and then nothing has changed."""
 
+import json
 import warnings
 
 import numpy as onp
@@ -175,11 +176,20 @@ def test_tied_parameters_with_other_numbers(tmp_path):
 
 @pytest.mark.parametrize("form", ["params", "npz", "safetensors"])
 def test_states_of_trainers_in_files_that_lie(tmp_path, form):
+    def told(text):
+        return np.array(onp.frombuffer(text.encode(), "u1"), dtype="uint8")
+
+    rule = '{"optimizer": "SGD", "parameters": '
+    texts = ("", "[1]", "{}", "[" * 9999, rule + "1}", rule + '["a%s"]}' % ("9" * 5000), rule + '["a", "b", "c", "d"]}',
+             '{"optimizer": 1, "parameters": []}', '{"optimizer": "Adam", "parameters": []}')  # fmt: skip
     from_other = {"0.0": np.ones((9, 9)), "0.t": np.array(1, dtype="int64")}
     net = wide()
     trainer = gluon.Trainer(net.collect_params(), "sgd", {"momentum": 0.9})
     for lie in (from_other, {"0.t": np.ones(2)}, {"0.t": np.array(1.5)}, {"9.t": np.array(1, dtype="int64")}, {"x": np.ones(1)},
-                {"0.t.t": np.ones(1)}, {"0.": np.ones(1)}, {"²": np.ones(1)}):  # fmt: skip
+                {"0.t.t": np.ones(1)}, {"0.": np.ones(1)}, {"²": np.ones(1)}, {"0.t": np.array(-1, dtype="int64")},
+                {"0.t": np.array(1, dtype="int64"), "00.t": np.array(1, dtype="int64")}, {"0.0": np.ones((16, 20))},
+                {"9" * 5000 + ".t": np.array(1, dtype="int64")}, {"whose": np.ones(2)}, {"whose": np.array(5, dtype="uint8")},
+                *({"whose": told(text)} for text in texts)):  # fmt: skip
         npx.save(tmp_path / f"f.{form}", lie)
         with pytest.raises(ValueError, match=rf"f\.{form}"):
             trainer.load_states(tmp_path / f"f.{form}")

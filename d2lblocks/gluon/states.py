@@ -21,13 +21,11 @@ from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.optimizer import Optimizer
 from d2lblocks.optimizer.updater import parts_of
 
-WHOSE = (
-    "whose"  # the name of the entry that tells it, in JSON: {"optimizer": "Adam", "parameters": ["dense0_weight", ...]}
-)
+# The name of the entry that tells it, in JSON: {"optimizer": "Adam", "parameters": ["dense0_weight", ...]}.
+WHOSE = "whose"
 _NUMBER = re.compile("([0-9]+)")
-_KEY = re.compile(
-    r"(0|[1-9][0-9]{0,8})\.(t|0|[1-9][0-9]{0,8})"
-)  # of a state: the number of its parameter, and which part
+# Of a state: the number of its parameter, and which part of its memory, or t, how often it was moved.
+_KEY = re.compile(r"(0|[1-9][0-9]{0,8})\.(t|0|[1-9][0-9]{0,8})")
 
 
 def whose(params: list, optimizer: Optimizer) -> ndarray:

@@ -1,6 +1,5 @@
 """The arguments of loading: what fits is taken, what does not is told whole, and then nothing has changed."""
 
-import json
 import warnings
 
 import numpy as onp

@@ -14,6 +14,7 @@ from weakref import ref
 
 from d2lblocks import rng
 from d2lblocks.errors import ArrayTypeError, warn
+from d2lblocks.gluon.watch import noting
 from d2lblocks.graph import Plain, Program, Step, Value
 from d2lblocks.kernels import program as kernel
 from d2lblocks.np import moves
@@ -256,8 +257,11 @@ def _facts(block: Any) -> list:
 
 
 def _traceable(block: Any, outermost: bool) -> bool:
-    """Return whether a block is all there, on the default context, and nobody wants to hear of its calls."""
-    hooked = not outermost and (block._forward_hooks or block._forward_pre_hooks)
+    """Return whether a block is all there, on the default context, and nobody wants to hear of its calls.
+
+    Its first call is never traced: the blocks in it tell their shapes then, and would trace programs that are never run.
+    """
+    hooked = noting(block) or (not outermost and (block._forward_hooks or block._forward_pre_hooks))
     ready = all(
         p._data is not None and p._data._ctx is None and len(p._copies) == 1 for p in block._reg_params.values()
     )

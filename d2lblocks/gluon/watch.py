@@ -73,6 +73,11 @@ def note_next_call(block: Any) -> None:
     changes[0] += 1
 
 
+def noting(block: Any) -> bool:
+    """Return whether the shapes of this block's next call will be written down."""
+    return _ONCE in block._forward_hooks
+
+
 def note_first_calls(net: Any) -> None:
     """Forget what was noted and write down the next call of every block: `initialize()` starts anew."""
     for block in _tree(net):

@@ -55,7 +55,7 @@ class Formula(gluon.HybridBlock):
        st.booleans())  # fmt: skip
 def test_formulas_and_their_gradients(names, end, seed, long):
     npx.random.seed(seed)
-    x, y = (np.random.normal(size=(5, 200, 70) if long else (5, 4, 6)) for _ in range(2))
+    x, y = (np.random.normal(size=(5, 200, 72) if long else (5, 4, 6)) for _ in range(2))
     found = []
     for one in twins(Formula(names, end)):
         one(x, y)

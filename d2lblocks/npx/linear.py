@@ -21,7 +21,7 @@ def dense(x, weight, bias=None, *, flatten=True, act=None):
     """act(x Wᵀ + b), one op for a whole layer: (n, k), (m, k), (m,) -> (n, m)."""
     if not x.ndim:
         raise ArgumentError("the input is 0-d, one number without features; expected (n, features)")
-    if x.dtype != weight.dtype:
+    if x.dtype is not weight.dtype and x.dtype != weight.dtype:
         raise ArgumentError(
             f"input dtype {x.dtype} and weight dtype {weight.dtype} differ; use x.astype('{weight.dtype}')"
         )

@@ -1,5 +1,6 @@
 """Widgets without a browser: traits, what they measure, what a reader of a saved notebook gets."""
 
+import gc
 import math
 import random
 import re
@@ -149,12 +150,15 @@ def test_a_short_run_has_a_history_too():
 def calls_of_steps(step, steps):
     """Return how many calls, of Python and of C functions, `steps` steps make."""
     events = []
+    gc.collect()
+    gc.disable()  # what it finds of other tests calls functions, too
     sys.setprofile(lambda frame, event, arg: events.append(event))
     try:
         for _ in range(steps):
             step()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return sum(event == "call" for event in events), sum(event == "c_call" for event in events)
 
 

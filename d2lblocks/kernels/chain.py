@@ -221,22 +221,22 @@ class Chain:
         self.n, self.links = rows[0][1], tuple(map(tuple, rows[1:]))
         self.slots, self.address = slots, slots.ctypes.data
         self.results = sorted({row[7] for row in self.links if row[2] & 4})
-        self.streams = self.n >= STREAMS and len(self.results) == 1
         self.seen = 0
-        self.code: Callable | None = None
+        self.codes: dict[bool, Callable] = {}  # that write past the caches, or not
 
     def run(self) -> bool:
         """Do the work, or return False: then tiles are still the better way."""
-        if self.code is None:
-            self.seen += self.n
-            if self.seen < PAYS:
-                return False
+        self.seen += self.n
+        if self.seen < PAYS:
+            return False
+        # A vector that is written past the caches has to be a line of memory: those before the first line come one by one.
+        first, *others = {-int(self.slots[place]) // 4 % processor()[2] for place in self.results}
+        streams = self.n >= STREAMS and not others
+        if streams not in self.codes:
             try:
-                self.code = compiled(self.links, self.streams)
+                self.codes[streams] = compiled(self.links, streams)
             except (RuntimeError, OSError):  # a version of LLVM that reads another language
                 self.seen = -sys.maxsize
                 return False
-        # A vector that is written past the caches has to be a line of memory: those before the first line come one by one.
-        first = -int(self.slots[self.results[0]]) // 4 % processor()[2] if self.streams else 0
-        self.code(self.address, first, self.n)
+        self.codes[streams](self.address, first if streams else 0, self.n)
         return True

@@ -65,8 +65,10 @@ def by_tiles(rows, slots):
 
 def by_loop(streams, rows, slots):
     loop = chain.Chain(rows, slots)
-    loop.seen, loop.streams = chain.PAYS, streams
-    assert loop.run() and loop.code
+    loop.seen = chain.PAYS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chain, "STREAMS", 1 if streams else chain.STREAMS)
+        assert loop.run() and list(loop.codes) == [streams]
 
 
 def one_by_one(rows, slots):
@@ -126,8 +128,20 @@ def test_sums_of_links_are_those_of_numpy():
 
 @pytest.mark.parametrize("shift", [0, 1, 4, 15])
 @pytest.mark.parametrize("n", [1, 7, 15, 16, 33, 2000])
-def test_written_past_the_caches_wherever_the_array_begins(n, shift):
-    same(n, [(tiles.PRODUCT, 1, 3, 5, False), (tiles.TANH, 5, 5, 6, True)], inputs(n), streams=True, shift=shift)
+@pytest.mark.parametrize("two", [False, True])
+def test_written_past_the_caches_wherever_the_arrays_begin(n, shift, two):
+    same(n, [(tiles.PRODUCT, 1, 3, 5, two), (tiles.TANH, 5, 5, 6, True)], inputs(n), streams=True, shift=shift)
+
+
+def test_arrays_that_begin_differently_are_written_as_ever(monkeypatch):
+    monkeypatch.setattr(chain, "STREAMS", 1)
+    monkeypatch.setattr(chain, "PAYS", 1)
+    links, x, y = [(tiles.SUM, 1, 1, 5, True), (tiles.RELU, 5, 5, 6, True)], inputs(999)[0], onp.zeros(2000, "float32")
+    slots = onp.array([0, x.ctypes.data, 0, 0, 0, y.ctypes.data, y[1000:].ctypes.data + 4], "int64")
+    loop = chain.Chain(rows(999, links), slots)
+    assert loop.run() and list(loop.codes) == [False]
+    onp.testing.assert_array_equal(y[:999], x + x)
+    onp.testing.assert_array_equal(y[1001:], onp.maximum(x + x, 0))
 
 
 @some.composite

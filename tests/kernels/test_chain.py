@@ -140,8 +140,9 @@ def test_arrays_that_begin_differently_are_written_as_ever(monkeypatch):
     slots = onp.array([0, x.ctypes.data, 0, 0, 0, y.ctypes.data, y[1000:].ctypes.data + 4], "int64")
     loop = chain.Chain(rows(999, links), slots)
     assert loop.run() and list(loop.codes) == [False]
-    onp.testing.assert_array_equal(y[:999], x + x)
-    onp.testing.assert_array_equal(y[1001:], onp.maximum(x + x, 0))
+    with onp.errstate(over="ignore"):
+        onp.testing.assert_array_equal(y[:999], x + x)
+        onp.testing.assert_array_equal(y[1001:], onp.maximum(x + x, 0))
 
 
 @some.composite

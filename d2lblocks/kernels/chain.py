@@ -8,10 +8,11 @@
    goes from link to link needs no place in memory: it has a name.
 3. LLVM, which llvmlite brings along, turns the names into registers and the text into machine code, in some 10 ms.
 
-A loop for one chain with x * 0.5 in it, as far as it was written by step 2:
+Of a chain that begins by x * 0.5 step 2 writes into the loop, for x at place 1 and a tile full of 0.5 at place 7:
 
-    %v2 = load <16 x float>, ptr %v1, align 4
-    %v3 = fmul contract <16 x float> %v2, %c7
+    %v0 = getelementptr float, ptr %a1, i64 %i
+    %v3 = load <16 x float>, ptr %v0, align 4
+    %v4 = fmul <16 x float> %v3, %c7
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from d2lblocks.kernels import tiles
 PAYS = 2**23  # so many numbers that have gone through a chain make it worth to compile it
 STREAMS = 2**22  # so many at a time are written past the caches: they would not stay there
 AHEAD = 4096  # bytes: so early memory is asked for what will be read
-KEPT = 256  # loops
+KEPT = 64  # loops of some 1 MB
 
 
 def written(instruction: str, swapped: bool = False) -> Callable:

@@ -295,7 +295,7 @@ class Table:
     def add_up(self) -> None:
         """Add the parts that found another part in their place."""
         for n, place, part in self._sums:
-            self.row(kernel.ADD, n, 0, 0, 0, place, part)
+            self.link(tiles.SUM, n, place, part, place)
         self._sums.clear()
 
     def row(self, *numbers: int) -> bool:

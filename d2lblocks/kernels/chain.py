@@ -63,6 +63,9 @@ class Vector:
     __lt__, __gt__, __ne__ = written("fcmp olt"), written("fcmp ogt"), written("fcmp une")  # pyright: ignore
     __or__ = written("or")
 
+    def __pos__(self) -> Vector:
+        return self
+
     def __neg__(self) -> Vector:
         return self.code.write(f"fneg {self.code.real} {self.name}")
 
@@ -93,9 +96,10 @@ class Vector:
 # By kind of link. A sum of links is a sum, not fused with a product: so it is the same number as in tiles and in NumPy.
 FORMULAS: dict[int, Callable] = {
     tiles.SUM: written("fadd"), tiles.DIFFERENCE: written("fsub"), tiles.PRODUCT: written("fmul"),
-    tiles.QUOTIENT: written("fdiv"), tiles.LARGER: E.larger, tiles.SMALLER: E.smaller, tiles.NEGATIVE: operator.neg,
-    tiles.EXP: E.exp, tiles.TANH: E.tanh, tiles.SIGMOID: E.sigmoid, tiles.RELU: E.relu, tiles.ROOT: E.root,
-    tiles.ABSOLUTE: abs, tiles.ERF: E.erf,
+    tiles.QUOTIENT: written("fdiv"), tiles.LARGER: E.larger, tiles.SMALLER: E.smaller, tiles.RELU_BACK: E.relu_back,
+    tiles.SIGMOID_BACK: E.sigmoid_back, tiles.TANH_BACK: E.tanh_back, tiles.SAME: operator.pos,
+    tiles.NEGATIVE: operator.neg, tiles.EXP: E.exp, tiles.TANH: E.tanh, tiles.SIGMOID: E.sigmoid, tiles.RELU: E.relu,
+    tiles.ROOT: E.root, tiles.ABSOLUTE: abs, tiles.ERF: E.erf,
 }  # fmt: skip
 
 
@@ -113,7 +117,7 @@ class Code:
                 if place not in values:
                     values[place] = self.read(place) if moves else self.constant(place)
             found = values[a], values[b]
-            values[to] = FORMULAS[kind](*found[: 2 if kind < tiles.NEGATIVE else 1])
+            values[to] = FORMULAS[kind](*found[: 2 if kind < tiles.SAME else 1])
             if flags & 4:
                 self.save(values[to], to)
 

@@ -87,6 +87,24 @@ def relu(x):
 
 
 @Inner
+def relu_back(g, z):
+    """The gradient of x, from that of z = relu(x): z is enough to tell, here and below."""
+    return where(z > ZERO, g, ZERO)
+
+
+@Inner
+def sigmoid_back(g, z):
+    """The gradient of x, from that of z = sigmoid(x)."""
+    return g * (z * (ONE - z))
+
+
+@Inner
+def tanh_back(g, z):
+    """The gradient of x, from that of z = tanh(x)."""
+    return g * (ONE - z * z)
+
+
+@Inner
 def parts(x):
     """n + ROUND and eʳ, where x = n ln 2 + r and eˣ = 2ⁿ eʳ."""
     n = x * LOG2E + ROUND

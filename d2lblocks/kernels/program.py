@@ -9,32 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from d2lblocks.kernels import tiles
 from d2lblocks.kernels._jit import Integers, Table, Work, kernel
 from d2lblocks.kernels.dense import PANEL, gradients
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product
-from d2lblocks.kernels.tiles import LONG, RELU, SIGMOID, TANH, chain
 
 WIDTH = 12  # of a row
-DENSE, DENSE_BACK, LOSS, LOSS_BACK, ADD, COPY, TOTAL, SPREAD, ACT_BACK, CHAIN, LINK = range(11)
-ACTS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH}
+DENSE, DENSE_BACK, LOSS, LOSS_BACK, TOTAL, SPREAD, CHAIN, LINK = range(8)
+ACTS = {"relu": tiles.RELU, "sigmoid": tiles.SIGMOID, "tanh": tiles.TANH}
+BACK = {"relu": tiles.RELU_BACK, "sigmoid": tiles.SIGMOID_BACK, "tanh": tiles.TANH_BACK}
 LABELS = ("float32", "int32", "int64")
-
-
-@Inner
-def act_back(kind, n, at, result, to):
-    """to = g act'(x): g lies at the first address, z = act(x) at the second, and z is enough to tell act'(x)."""
-    g, z, dx = floats(at, n), floats(result, n), floats(to, n)
-    zero, one = g.dtype.type(0), g.dtype.type(1)
-    if kind == RELU:
-        for i in range(n):
-            dx[i] = g[i] if z[i] > zero else zero
-    elif kind == SIGMOID:
-        for i in range(n):
-            dx[i] = g[i] * (z[i] * (one - z[i]))
-    else:
-        for i in range(n):
-            dx[i] = g[i] * (one - z[i] * z[i])
 
 
 @Inner
@@ -113,7 +98,7 @@ def spread(n, k, mean, at, to):
 
 def alone(row: Sequence[int]) -> bool:
     """Return whether a row begins a chain so long that it is called by itself: see kernels/chain.py."""
-    return row[0] == CHAIN and row[1] >= LONG
+    return row[0] == CHAIN and row[1] >= tiles.LONG
 
 
 def work(row: list[int]) -> int:
@@ -138,7 +123,7 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
             h = a
             spare = slots[len(slots) - 1]
             if kind:
-                act_back(kind, n * m, a, b, spare)
+                tiles.both(kind, n * m, a, b, spare)
                 h = spare
             gradients(n, k, m, c, d, h, e, f, g, spare + 4 * n * m, min(k * m, max(PANEL, 16 * m)))
         elif code == LOSS:  # scores, labels, loss, softmax
@@ -148,18 +133,8 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
         elif code == LOSS_BACK:  # dloss, labels, softmax, dscores
             loss_back(n, k, kind, a, b, c, d)
         elif code == CHAIN:  # of so many numbers, and so many links, which are rows (LINK, kind, flags, 0, 0, a, b, to)
-            chain(rows, r + 1, r + 1 + k, slots, n)
-        elif code == ACT_BACK:  # dz, z, dx
-            act_back(kind, n, a, b, c)
+            tiles.chain(rows, r + 1, r + 1 + k, slots, n)
         elif code == TOTAL:  # x, sums
             total(n, k, kind, a, b)
         elif code == SPREAD:  # dsums, dx
             spread(n, k, kind, a, b)
-        elif code == ADD:  # a sum, a part of it
-            x, y = floats(a, n), floats(b, n)
-            for i in range(n):
-                x[i] += y[i]
-        elif code == COPY:  # from, to
-            x, y = floats(a, n), floats(b, n)
-            for i in range(n):
-                y[i] = x[i]

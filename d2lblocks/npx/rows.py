@@ -55,15 +55,12 @@ def _dense_back(table: Any, step: Any) -> bool:
     if for_blas(n, k * m, LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
         return False
     table.need(n * m + panel(k, m))
-    kind, g = kernel.ACTS.get(act, 0), table.grad(y)
+    kind, g = kernel.BACK.get(act, 0), table.grad(y)
     late = table.late(weight, n)
     if late is not None:
         h = table.lay(late.h)
-        table.row(kernel.COPY, n * k, 0, 0, 0, table.at(x), table.lay(late.x))
-        if kind:
-            table.row(kernel.ACT_BACK, n * m, 0, 0, kind, g, table.at(y), h)
-        else:
-            table.row(kernel.COPY, n * m, 0, 0, 0, g, h)
+        table.link(tiles.SAME, n * k, table.at(x), table.at(x), table.lay(late.x))
+        table.link(kind or tiles.SAME, n * m, g, table.at(y) if kind else g, h)
         kind, g = 0, h
     return table.row(
         kernel.DENSE_BACK, n, k, m, kind, g, table.at(y), table.at(x), table.at(weight), table.into(x),
@@ -130,7 +127,7 @@ def _power(table: Any, step: Any) -> bool:
 def _activation_back(kind: int) -> Any:
     def rule(table: Any, step: Any) -> bool:
         (x,), (y,) = step.args, step.outs
-        return table.row(kernel.ACT_BACK, table.values[x].size, 0, 0, kind, table.grad(y), table.at(y), table.into(x))
+        return table.link(kind, table.values[x].size, table.grad(y), table.at(y), table.into(x))
 
     return rule
 
@@ -151,7 +148,7 @@ def _gradients(*formulas: Any) -> Any:
 
 
 def _same(table: Any, n: int, to: int, g: int, *_: int) -> None:
-    table.row(kernel.COPY, n, 0, 0, 0, g, to)
+    table.link(tiles.SAME, n, g, g, to)
 
 
 def _minus(table: Any, n: int, to: int, g: int, *_: int) -> None:
@@ -214,7 +211,7 @@ for _op, _kind, _formulas in (
         _op.row_back = _gradients(*_formulas)
 E.power.row, E.power.row_back = _power, _power_back
 for _op, _name in ((relu, "relu"), (sigmoid, "sigmoid"), (E.tanh, "tanh")):
-    _op.row_back = _activation_back(kernel.ACTS[_name])
+    _op.row_back = _activation_back(kernel.BACK[_name])
 
 
 def _rows_of(table: Any, step: Any) -> tuple[int, int] | None:

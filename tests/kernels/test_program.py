@@ -15,7 +15,7 @@ def cases(n, k, m, rng):
     for kind in (0, 1):
         yield program.DENSE, kind, [real(n, k), real(k, m), real(m), real(n, m)], [3]
     yield program.DENSE, 0, [real(n, k), real(k, m), None, real(n, m)], [3]
-    for kind in (0, *program.ACTS.values()):
+    for kind in (0, *program.BACK.values()):
         arrays = [real(n, m), real(n, m), real(n, k), real(k, m), real(n, k), real(k, m), real(m)]
         yield program.DENSE_BACK, kind, arrays, [4, 5, 6]
         yield program.DENSE_BACK, kind, [*arrays[:4], None, real(k, m), None], [5]
@@ -23,10 +23,6 @@ def cases(n, k, m, rng):
         labels = rng.integers(k, size=n).astype(dtype)
         yield program.LOSS, kind, [real(n, k), labels, real(n), real(n, k)], [2, 3]
         yield program.LOSS_BACK, kind, [real(n), labels, abs(real(n, k)), real(n, k)], [3]
-    for kind in program.ACTS.values():
-        yield program.ACT_BACK, kind, [real(n), real(n), real(n)], [2]
-    yield program.ADD, 0, [real(n), real(n)], [0]
-    yield program.COPY, 0, [real(n), real(n)], [1]
     for mean in (0, 1):
         yield program.TOTAL, mean, [real(n, k), real(n)], [1]
         yield program.SPREAD, mean, [real(n), real(n, k)], [1]

@@ -41,9 +41,12 @@ class Plan:
         self.dead: dict[int, list] = {}  # buffers that can be used again, by their bytes
         self.called: set[int] = set()  # values made by Python: they lie elsewhere each time
         self.reached: set[int] = set()  # places that a gradient gets to
+        self.stretches: list[list] = []  # rows of both directions
+        self.looked: set[int] = set()  # places that somebody else than rows looks at
         self.ahead = self._ahead()
         self.fixed = {k for step in program.steps for k in step.outs} - self.called
         self.back = self._back() if recording else []
+        self._keep_in_tiles()
         for k, raw in enumerate(self.raw):
             self.where[k] = self.where[k] if raw is None else address(raw)
         self.spare = onp.empty(self.room, onp.float32)
@@ -74,11 +77,9 @@ class Plan:
         last = {a: i for i, step in enumerate(program.steps) for a in step.args if type(a) is int}
         for i, step in enumerate(program.steps):
             if step.op.row is None or not step.op.row(table, step):
-                table.call(forward(self, i, step))
+                table.call(forward(self, i, step), step)
             if not program.recording:
                 self._end(step, {a for a in step.args if type(a) is int and last[a] == i})
-        if not program.recording:
-            table.keep_in_tiles()
         return table.calls
 
     def _end(self, step: Any, done: set[int]) -> None:
@@ -101,13 +102,30 @@ class Plan:
             if not step.wanted or step.op.discrete or table.begun.isdisjoint(self.home[k] for k in step.outs):
                 continue  # nobody wants its gradient, or none comes in
             if i in self.kept or step.op.row_back is None or not step.op.row_back(table, step):
-                table.call(backward(self, i, step, table))
+                table.call(backward(self, i, step, table), step)
             table.add_up()
             for k in step.outs:  # what came before needs their gradients no more
                 if self.home[k] == k and self.grad[k] is not None:
                     self._drop(self.grad[k])
         self.reached = table.begun
         return table.calls
+
+    def _keep_in_tiles(self) -> None:
+        """Let values and gradients that only the links of one chain need lie in tiles, never in memory."""
+        program, n = self.program, len(self.raw)
+        shown = {*program.inputs, *program.outputs, *[k for k, v in enumerate(program.values) if v.held is not None]}
+        self.looked.update(place for k in shown for place in (self.home[k], n + self.home[k]))
+        for place, rows in kernel.within_chains(self.stretches).items():
+            if place < 2 * n and place not in self.looked:
+                tile = self.extra(tiles.TILE)
+                for row in rows:
+                    for bit, column in ((1, 5), (2, 6), (4, 7)):
+                        if row[column] == place:
+                            row[column], row[2] = tile, row[2] & ~bit
+                if place < n:
+                    self.raw[place] = self.extras[-1]
+                else:
+                    self.grad[place - n] = None
 
     def make(self, k: int) -> int:
         """Give value k a buffer of its own; returns its place."""
@@ -231,9 +249,7 @@ class Table:
         self.plan, self.values = plan, plan.program.values
         self.calls: list[Callable] = []
         self.rows: list[list[int]] = []  # the stretch at the end
-        self.stretches: list[list] = []
         self.chain: list[int] | None = None  # the head of the chain at the end
-        self.chained: dict[int, list] = {}  # which chain a place is written by
         self.still: set[int] = set()  # places of tiles: they do not go on with the numbers
         self.begun: set[int] = set()  # places whose gradient has got a part already
         self._sums: list[tuple] = []
@@ -304,7 +320,7 @@ class Table:
             self.rows = []
         if not self.rows:
             self.calls.append(_stretch(self.plan, self.rows))
-            self.stretches.append(self.rows)
+            self.plan.stretches.append(self.rows)
         self.rows.append([*numbers, *[self.plan.none] * (kernel.WIDTH - len(numbers))])
         self.chain = None
         return True
@@ -320,8 +336,6 @@ class Table:
         self.row(kernel.LINK, kind, flags, 0, 0, a, b, to)
         chain[2] += 1
         self.chain = chain
-        if a != to:  # in place: then another row has made the numbers, and needs room for all of them
-            self.chained[to] = chain
         return True
 
     def tile(self) -> int:
@@ -336,34 +350,10 @@ class Table:
         self.plan.extras[-1][...] = x
         return place
 
-    def keep_in_tiles(self) -> None:
-        """Let what only the links of one chain need lie in a tile, never in memory."""
-        plan = self.plan
-        users: dict[int, list] = {}
-        for step in plan.program.steps:
-            for a in step.args:
-                if type(a) is int:
-                    users.setdefault(a, []).append(self.chained.get(step.outs[0]))
-        for k, chain in self.chained.items():
-            inner = k in users and all(user is chain for user in users[k]) and plan.home.count(k) == 1
-            if inner and k not in plan.program.outputs:
-                place = self.tile()
-                plan.raw[k] = plan.extras[-1]
-                for row in self.links(chain):
-                    for bit, column in ((1, 5), (2, 6), (4, 7)):
-                        if row[column] == k:
-                            row[column], row[2] = place, row[2] & ~bit
-
-    def links(self, chain: list) -> list[list[int]]:
-        """Return the rows of a chain."""
-        for rows in self.stretches:
-            for r, row in enumerate(rows):
-                if row is chain:
-                    return rows[r + 1 : r + 1 + row[2]]
-        return []
-
-    def call(self, function: Callable) -> None:
-        """Append a call of Python."""
+    def call(self, function: Callable, step: Any) -> None:
+        """Append a call of Python for a step."""
+        homes = [self.plan.home[k] for k in (*step.args, *step.outs) if type(k) is int]
+        self.plan.looked.update(place for home in homes for place in (home, len(self.values) + home))
         self.calls.append(function)
         self.rows, self.chain = [], None
 

@@ -235,7 +235,7 @@ class Chain:
         if self.seen < PAYS:
             return False
         # A vector that is written past the caches has to be a line of memory: those before the first line come one by one.
-        first, *others = {-int(self.slots[place]) // 4 % processor()[2] for place in self.results}
+        first, *others = {-int(self.slots[place]) // 4 % processor()[2] for place in self.results} or {0}
         streams = self.n >= STREAMS and not others
         if streams not in self.codes:
             try:

@@ -101,6 +101,20 @@ def alone(row: Sequence[int]) -> bool:
     return row[0] == CHAIN and row[1] >= tiles.LONG
 
 
+def within_chains(stretches: list[list]) -> dict[int, list]:
+    """Return the places that no rows but links of one chain touch, each with these links."""
+    touched: dict[int, list] = {}
+    chains: dict[int, set] = {}
+    for rows in stretches:
+        head = None
+        for row in rows:
+            head = row if row[0] == CHAIN else head
+            for place in set(row[5:]):
+                touched.setdefault(place, []).append(row)
+                chains.setdefault(place, set()).add(id(head) if row[0] == LINK else None)
+    return {place: touched[place] for place, found in chains.items() if len(found) == 1 and None not in found}
+
+
 def work(row: list[int]) -> int:
     """Return how much work a row is, in numbers read or written at full speed."""
     code, n, k, m = row[:4]

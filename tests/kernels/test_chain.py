@@ -234,3 +234,56 @@ def test_blocks_give_the_same_hybridized(monkeypatch, recording):
                 onp.testing.assert_allclose(a.asnumpy(), c.asnumpy(), rtol=2e-6, atol=1e-6)
         assert chain.compiled.cache_info().misses > known
         gc.collect()
+
+
+def test_places_that_one_chain_needs_alone():
+    none = [0] * 5
+    first = [[program.CHAIN, 9, 2, *[0] * 9], [program.LINK, 0, 7, 0, 0, 1, 2, 3, *none[:4]]]
+    first += [[program.LINK, 0, 7, 0, 0, 3, 1, 4, *none[:4]], [program.TOTAL, 9, 1, 0, 0, 4, 5, *none]]
+    second = [[program.CHAIN, 9, 1, *[0] * 9], [program.LINK, 0, 7, 0, 0, 1, 6, 6, *none[:4]]]
+    assert program.within_chains([first, second]) == {2: [first[1]], 3: [first[1], first[2]], 6: [second[1]]}
+
+
+class Middle(gluon.HybridBlock):
+    """A call of Python between chains looks at what they make; one value is for nobody."""
+
+    def forward(self, x):
+        y = np.tanh(x * 2) + x
+        np.exp(y) + 1  # noqa: B018
+        z = np.cumsum(y, axis=0) * y
+        return z * 0.5 - x
+
+
+@pytest.mark.parametrize("block", [Gelu, Middle])
+@pytest.mark.parametrize("long", [False, True])
+def test_gradients_that_lie_in_tiles(monkeypatch, block, long):
+    monkeypatch.setattr(chain, "PAYS", 1)
+    raw, found = onp.random.default_rng(0).normal(size=(7, 10000 if long else 3)).astype("float32"), []
+    for net in (block(), block()):
+        if found:
+            net.hybridize()
+        x = np.array(raw)
+        x.attach_grad()
+        for _ in range(3):
+            with autograd.record():
+                y = net(x)
+            y.backward(retain_graph=True)
+            first = x.grad.copy()
+            y.backward()
+            assert (x.grad == first).all()
+        found.append((y.asnumpy(), x.grad.asnumpy()))
+    for a, b in zip(*found, strict=True):
+        onp.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+
+
+def test_a_recorded_chain_keeps_what_its_way_back_needs():
+    net = Gelu()
+    net.hybridize()
+    x = np.ones((300, 300))
+    x.attach_grad()
+    with autograd.record():
+        y = net(x)
+    plan = y._node.args.plan
+    kept = [k for k, raw in enumerate(plan.raw) if raw.size == x.size and k not in plan.program.inputs]
+    assert len(kept) == 4  # x / 2, tanh(...), 1 + tanh(...) and the result
+    assert sum(g is not None for g in plan.grad) == 2  # of input and output

@@ -10,15 +10,11 @@ import numpy as onp
 from d2lblocks import rng
 from d2lblocks.autograd import is_training
 from d2lblocks.errors import ArgumentError
-from d2lblocks.kernels import tiles
-from d2lblocks.kernels.each import each
 from d2lblocks.np.elementwise import absolute, exp, expm1, real, tanh, where
 from d2lblocks.np.moves import _axes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.special import erf
 from d2lblocks.op import composed, elementwise, fit, op, op_with_memory
-
-MANY = 2**13  # numbers for which NumPy's three passes take longer than a kernel and its call
 
 
 def _relu(x):
@@ -26,8 +22,7 @@ def _relu(x):
 
 
 def _sigmoid(x):
-    z = each(tiles.SIGMOID, x) if x.size > MANY else None
-    return 1.0 / (1.0 + onp.exp(-x)) if z is None else z
+    return 1.0 / (1.0 + onp.exp(-x))
 
 
 def _softrelu(x):

@@ -8,31 +8,31 @@ from __future__ import annotations
 
 import numpy as onp
 
-from d2lblocks.kernels.dense import SHORT, backward, descend
+from d2lblocks.kernels.dense import NONE, SHORT, SPAN, descend, forward_loop
 
 BIG = 2**15  # numbers of a weight for which it pays off
-FEW = 4  # so many times as many numbers as x has
+MANY = 2  # so many times as many numbers as x, which is copied
 
 
 def pays_off(n: int, k: int, m: int) -> bool:
     """Return whether the gradient of a weight (m, k) for n examples is better kept as a product."""
-    return n <= SHORT and k * m >= max(BIG, FEW * n * k)
+    return k * m >= max(BIG, MANY * n * k) and n <= max(SHORT, SPAN // m)
 
 
 class Late:
-    """The gradient hᵀ x of a weight (m, k) whose columns lie side by side: x (n, k) and h (n, m) are kept for it."""
+    """The gradient hᵀ x of a weight (m, k) whose columns lie side by side: t (k, n), xᵀ, and h (n, m) are kept for it."""
 
-    __slots__ = ("x", "h", "step")
+    __slots__ = ("t", "h", "step")
 
     def __init__(self, n: int, k: int, m: int):
-        self.x, self.h = onp.empty((n, k), onp.float32), onp.empty((n, m), onp.float32)
+        self.t, self.h = onp.empty((k, n), onp.float32), onp.empty((n, m), onp.float32)
         self.step = onp.empty(2, onp.float32)
 
     def write(self, grad: onp.ndarray) -> None:
         """grad = hᵀ x."""
-        backward(self.h, self.h, self.x, grad.T, False, grad.T, None, False)
+        forward_loop.run(self.t, self.h, NONE, False, grad.T)
 
     def move(self, w: onp.ndarray, eta: float, rescale: float) -> None:
         """w -= eta (rescale hᵀ x)."""
         self.step[:] = rescale, eta
-        descend.run(self.x, self.h, w.T, self.step)
+        descend.run(self.t, self.h, w.T, self.step)

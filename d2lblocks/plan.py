@@ -294,19 +294,19 @@ class Table:
         self._sums.append((self.values[a].size, place, part))
         return part
 
-    def late(self, a: int, n: int) -> Late | None:
-        """Return what stands for the gradient of a layer's weight, None where it is written out: see late.py."""
-        plan, (m, k) = self.plan, self.values[a].shape
-        uses = sum(step.args.count(a) for step in plan.program.steps)
-        if a not in plan.ends or uses > 1 or not pays_off(n, k, m):
-            return None
-        self.begun.add(a)
-        return plan.lates.setdefault(plan.ends[a], Late(n, k, m))
+    def waits(self, a: int, n: int) -> bool:
+        """Return whether the gradient of a layer's weight is better not written out: see late.py."""
+        m, k = self.values[a].shape
+        uses = sum(step.args.count(a) for step in self.plan.program.steps)
+        return a in self.plan.ends and uses == 1 and pays_off(n, k, m)
 
-    def lay(self, buffer: onp.ndarray) -> int:
-        """Give a buffer a place."""
-        self.plan.where.append(address(buffer))
-        return len(self.plan.where) - 1
+    def late(self, a: int, n: int) -> tuple[int, int]:
+        """Let the gradient of a layer's weight wait; returns the places of its factors, xᵀ and h."""
+        m, k = self.values[a].shape
+        late = self.plan.lates[self.plan.ends[a]] = Late(n, k, m)
+        self.begun.add(a)
+        self.plan.where += [address(late.t), address(late.h)]
+        return len(self.plan.where) - 2, len(self.plan.where) - 1
 
     def add_up(self) -> None:
         """Add the parts that found another part in their place."""

@@ -10,7 +10,7 @@ import numpy as onp
 
 from d2lblocks.kernels._jit import Matrix, Vector, kernel
 from d2lblocks.kernels.blas import threads
-from d2lblocks.kernels.product import SHORT, Inner, address, floats, product, transpose
+from d2lblocks.kernels.product import SHORT, SPAN, Inner, address, floats, product, transpose
 
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
 # the kernel in that of BLAS, 1 thread, AVX-512, for n rows:
@@ -155,23 +155,23 @@ def backward_loop(g: Matrix, y: Matrix, x: Matrix, w: Matrix, relu: bool, dw: Ma
     return True
 
 
-def _descend(x, h, w, step):
+def _descend(t, h, w, step):
     rescale, eta = step
-    w -= eta * ((x.T @ h) * rescale)
+    w -= eta * ((t @ h) * rescale)
 
 
 @kernel(_descend)
-def descend(x: Matrix, h: Matrix, w: Matrix, step: Vector) -> bool:
-    """w -= eta (rescale xᵀ h), bit by bit as `backward_loop` and `update.sgd` would move it, in one pass over w.
+def descend(t: Matrix, h: Matrix, w: Matrix, step: Vector) -> bool:
+    """w -= eta (rescale t h), bit by bit as `backward_loop` and `update.sgd` would move it, in one pass over w.
 
     Shapes:
-        x: (n, k);  h: (n, m);  w: (k, m);  step: (2,), rescale and eta;  n is SHORT at most
+        t: (k, n), xᵀ;  h: (n, m);  w: (k, m);  step: (2,), rescale and eta;  n is such that all terms are summed at a time
     """
-    n, k = x.shape
+    k, n = t.shape
     m = h.shape[1]
-    if h.shape[0] != n or w.shape != (k, m) or step.size != 2 or n > SHORT:
+    if h.shape[0] != n or w.shape != (k, m) or step.size != 2 or n > max(SHORT, SPAN // max(1, m)):
         return False
-    product(k, n, m, address(x), 1, k, address(h), m, address(w), m, address(w), m, 0, address(step))
+    product(k, n, m, address(t), n, 1, address(h), m, address(w), m, address(w), m, 0, address(step))
     return True
 
 

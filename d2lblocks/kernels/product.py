@@ -14,6 +14,7 @@ from typing import Any
 import numpy as onp
 
 SHORT = 64  # terms that are summed at a time at least
+SPAN = 2**18  # numbers of w that a tile passes over at most: the processor finds so many pages of memory without delay
 
 
 class Inner:
@@ -46,7 +47,7 @@ def product(n, k, m, x, x_row, x_col, w, w_row, y, y_row, b, b_row, relu, step):
 
     x has strides both ways, rows of w, y and b lie unbroken. Where b is 0 nothing is added; a bias has
     b_row = 0; with b = y the product is added to y. Where `step` is no 0 it is the address of two numbers, rescale and eta,
-    and y = b - eta (rescale (x w)), for k <= SHORT terms: a step of gradient descent.
+    and y = b - eta (rescale (x w)), for terms that are summed at a time: a step of gradient descent.
     """
     out = array(y, n, m, y_row)
     z = array(x, n, k, x_row, x_col) @ array(w, k, m, w_row)

@@ -13,10 +13,10 @@ from d2lblocks.kernels import tiles
 from d2lblocks.kernels._jit import Integers, Table, Work, kernel
 from d2lblocks.kernels.dense import PANEL, gradients
 from d2lblocks.kernels.elementwise import exp
-from d2lblocks.kernels.product import Inner, floats, ints, longs, product
+from d2lblocks.kernels.product import Inner, floats, ints, longs, product, transpose
 
 WIDTH = 12  # of a row
-DENSE, DENSE_BACK, LOSS, LOSS_BACK, TOTAL, SPREAD, CHAIN, LINK = range(8)
+DENSE, DENSE_BACK, LOSS, LOSS_BACK, TURN, TOTAL, SPREAD, CHAIN, LINK = range(9)
 ACTS = {"relu": tiles.RELU, "sigmoid": tiles.SIGMOID, "tanh": tiles.TANH}
 BACK = {"relu": tiles.RELU_BACK, "sigmoid": tiles.SIGMOID_BACK, "tanh": tiles.TANH_BACK}
 LABELS = ("float32", "int32", "int64")
@@ -148,6 +148,8 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
             loss_back(n, k, kind, a, b, c, d)
         elif code == CHAIN:  # of so many numbers, and so many links, which are rows (LINK, kind, flags, 0, 0, a, b, to)
             tiles.chain(rows, r + 1, r + 1 + k, slots, n)
+        elif code == TURN:  # x, xᵀ
+            transpose(n, k, a, k, b, n)
         elif code == TOTAL:  # x, sums
             total(n, k, kind, a, b)
         elif code == SPREAD:  # dsums, dx

@@ -26,14 +26,13 @@ from numba import carray, from_dtype, njit, typeof, types  # pyright: ignore[rep
 from numba.core import cgutils, config
 from numba.extending import intrinsic
 
-from d2lblocks.kernels.product import SHORT
+from d2lblocks.kernels.product import SHORT, SPAN
 
 CHAINS = 8  # so many sums at a time keep the multipliers busy
 
 INT, BIT, FLOAT = ir.IntType(64), ir.IntType(1), ir.FloatType()
 POSITION = ir.IntType(32)  # of a lane
 SIZE = 4  # bytes of a number
-SPAN = 2**18  # numbers of w that a tile passes over at most: the processor finds so many pages of memory without delay
 
 KEPT: list[Any] = []
 

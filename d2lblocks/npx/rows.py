@@ -52,19 +52,19 @@ def _dense_back(table: Any, step: Any) -> bool:
     m, k = table.values[weight].shape
     n = table.values[x].size // k
     act, (y,) = step.settings["act"], step.outs
-    if for_blas(n, k * m, LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
+    waits = table.waits(weight, n)
+    if for_blas(n, k * m, LONG if waits else LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
         return False
     table.need(n * m + panel(k, m))
     kind, g = kernel.BACK.get(act, 0), table.grad(y)
-    late = table.late(weight, n)
-    if late is not None:
-        h = table.lay(late.h)
-        table.link(tiles.SAME, n * k, table.at(x), table.at(x), table.lay(late.x))
+    if waits:
+        t, h = table.late(weight, n)
+        table.row(kernel.TURN, n, k, 0, 0, table.at(x), t)
         table.link(kind or tiles.SAME, n * m, g, table.at(y) if kind else g, h)
         kind, g = 0, h
     return table.row(
         kernel.DENSE_BACK, n, k, m, kind, g, table.at(y), table.at(x), table.at(weight), table.into(x),
-        table.plan.none if late is not None else table.into(weight), table.into(rest[0] if rest else None),
+        table.plan.none if waits else table.into(weight), table.into(rest[0] if rest else None),
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_whatever_is_done_the_gradients_are_those_of_the_net_as_written(actions,
     same(*results, steps=len(actions) + 2)
 
 
-@pytest.mark.parametrize("n", [1, 4, 40])
+@pytest.mark.parametrize("n", [1, 4, 40, 70])
 def test_a_step_of_sgd_is_the_same_to_the_last_bit(n):
     weights = []
     for looks in (False, True):

@@ -41,7 +41,7 @@ def dense_backward(rng, n, k, m, odd):
 
 def descend(rng, n, k, m, odd):
     n = min(n, dense.SHORT)
-    return drawn(rng, n, k, odd=odd), drawn(rng, n, m), drawn(rng, k, m), drawn(rng, 2)
+    return drawn(rng, k, n, odd=odd), drawn(rng, n, m), drawn(rng, k, m), drawn(rng, 2)
 
 
 def finish(rng, n, k, m, odd):

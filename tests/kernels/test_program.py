@@ -23,6 +23,7 @@ def cases(n, k, m, rng):
         labels = rng.integers(k, size=n).astype(dtype)
         yield program.LOSS, kind, [real(n, k), labels, real(n), real(n, k)], [2, 3]
         yield program.LOSS_BACK, kind, [real(n), labels, abs(real(n, k)), real(n, k)], [3]
+    yield program.TURN, 0, [real(n, k), real(k, n)], [1]
     for mean in (0, 1):
         yield program.TOTAL, mean, [real(n, k), real(n)], [1]
         yield program.SPREAD, mean, [real(n), real(n, k)], [1]

@@ -52,7 +52,7 @@ def test_before_during_and_after_the_first_batch(bare):
     w = explore(net)
     root = bare.show(w)
     row = root.get_by_role("treeitem", name="weight, Parameter, shape 256 by unknown, constructed")
-    assert row.locator(".x-unknown").inner_text() == "?"
+    assert row.locator(".x-unknown").text_content() == "?"
     assert "No numbers yet: net.initialize()" in root.inner_text()
     net.initialize()
     w.refresh()
@@ -62,7 +62,7 @@ def test_before_during_and_after_the_first_batch(bare):
     w.refresh()
     bare.push(**state(w))
     row = root.get_by_role("treeitem", name="weight, Parameter, shape 256 by 20, ready")
-    assert row.locator("ins").inner_text() == "20"
+    assert row.locator("ins").text_content() == "20"
     assert "in_units ? → 20, because input (2, 20) reached net[0]" in root.locator(".x-sizes").inner_text()
     assert root.get_by_role("img", name="Histogram of net[0].weight").is_visible()
 

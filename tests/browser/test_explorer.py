@@ -32,7 +32,7 @@ def state(widget):
 
 
 def rows(root):
-    return root.locator("[role=treeitem] .x-step").all_inner_texts()
+    return root.locator("[role=treeitem] .x-step").all_text_contents()
 
 
 def selected(root):

@@ -19,6 +19,7 @@ from d2lblocks import autograd, gluon, init, np, rng
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.gluon import nn
 from d2lblocks.graph import Program
+from d2lblocks.kernels.program import walk
 
 KEPT = {"table", "caption", "thead", "tbody", "tr", "th", "td", "code", "img", "p", "br"}
 
@@ -194,6 +195,7 @@ def test_watch_adds_few_calls_to_a_step(hybrid):
     assert calls_of_steps(step, 50) == plain
 
 
+@pytest.mark.skipif(not walk.ready(), reason="programs need machine code")
 def test_watch_leaves_a_hybridized_net_and_loss_their_programs():
     net, loss = nn.HybridSequential(), gluon.loss.L2Loss()
     net.add(nn.Dense(4), nn.Dense(2))

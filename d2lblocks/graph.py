@@ -9,10 +9,10 @@ other day. On the tape a program is one big op.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from sys import getrefcount
 from typing import Any
 
 from d2lblocks.errors import NotRecordedError
+from d2lblocks.kernels.buffers import unseen
 from d2lblocks.plan import Plan
 from d2lblocks.tape import Ends, Node, Recorded, Variable
 
@@ -52,17 +52,6 @@ class Held:
     def __iter__(self) -> Iterator[Any]:
         """Yield the raw arguments of the call: inputs, then leaves."""
         return iter(self.plan.arguments())
-
-
-def idle(plans: list[Held]) -> Held | None:
-    """Return one that nobody holds but this list, None if there is none."""
-    for held in plans:
-        if getrefcount(held) == IDLE:
-            return held
-    return None
-
-
-IDLE = [getrefcount(held) for held in [object()]][0]
 
 
 class Program(Recorded):
@@ -105,7 +94,7 @@ class Program(Recorded):
 
     def run(self, arguments: tuple, wrap: Callable) -> tuple:
         """Return the outputs for these arrays; under record() they leave one node on the tape."""
-        held = idle(self.plans)
+        held = unseen(self.plans)
         if held is None:
             held = Held(Plan(self))
             self.plans.append(held)

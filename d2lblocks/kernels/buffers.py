@@ -1,4 +1,4 @@
-"""Big results in memory that is used again: new memory costs more than to fill it, for the system clears every page first."""
+"""Memory that is used again when nobody sees it any more: the system clears every page of new memory before it is filled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from weakref import getweakrefcount
 import numpy as onp
 
 SPARE = 2**26  # bytes of a result for which a second array is kept
+
+
+def unseen(things: list) -> Any:
+    """Return the first thing that nobody holds but this list, None if there is none."""
+    for thing in things:
+        if getrefcount(thing) == UNSEEN and not getweakrefcount(thing):
+            return thing
+    return None
+
+
+UNSEEN = 1  # what is counted there of a thing that only the list holds; versions of Python differ
+while UNSEEN < 9 and unseen([onp.empty(0)]) is None:
+    UNSEEN += 1
 
 
 class Results:
@@ -24,12 +37,9 @@ class Results:
 
     def next(self) -> onp.ndarray:
         """Return an array that nobody sees, with any numbers in it."""
-        for kept in self.arrays:
-            if getrefcount(kept) == UNSEEN and not getweakrefcount(kept):
-                return kept
+        kept = unseen(self.arrays)
+        if kept is not None:
+            return kept
         new = onp.empty(self.shape, self.dtype)
         self.arrays = [*self.arrays[-1:], new] if new.nbytes <= SPARE else [new]
         return new
-
-
-UNSEEN = [getrefcount(kept) for kept in [onp.empty(0)]][0]  # the count of an array that only a list holds

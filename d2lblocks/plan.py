@@ -203,7 +203,9 @@ class Plan:
             self._bind(alone)
         for leaf, late in self.lates.items():
             if leaf.late is late:  # of an earlier backward(): its numbers are about to go
-                leaf.write_out()
+                if grads is None:
+                    leaf.write_out()
+                leaf.late = None  # this backward() puts another gradient there, and may have begun to
         self._down(gs)
         for k, leaf in self.ends.items():
             if leaf in self.lates:

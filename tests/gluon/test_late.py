@@ -40,12 +40,16 @@ class Training:
     def many(self):
         self.backward(200)
 
-    def twice(self):
-        X, y = np.random.normal(size=(3, SIZES[0])), np.random.randint(0, SIZES[-1], (3,))
+    def both(self, again=False):
+        X, y = np.random.normal(size=(4, SIZES[0])), np.random.randint(0, SIZES[-1], (4,))
         with autograd.record():
             l = self.loss(self.net(X), y) + self.loss(self.net(X * 2), y)  # noqa: E741
-        l.backward(retain_graph=True)
-        l.backward()
+        l.backward(retain_graph=again)
+        if again:
+            l.backward()
+
+    def twice(self):
+        self.both(again=True)
 
     def elsewhere(self):
         X = np.random.normal(size=(4, SIZES[0]))
@@ -79,7 +83,21 @@ class Training:
         self.weight.grad_req = "write"
 
 
-ACTIONS = ["backward", "many", "twice", "elsewhere", "step", "look", "hold", "let_go", "zero", "set", "add", "write"]
+ACTIONS = [
+    "backward",
+    "many",
+    "both",
+    "twice",
+    "elsewhere",
+    "step",
+    "look",
+    "hold",
+    "let_go",
+    "zero",
+    "set",
+    "add",
+    "write",
+]
 
 
 @settings(deadline=None, max_examples=60)
@@ -147,6 +165,20 @@ def test_a_gradient_in_somebodys_hands_is_written_at_once():
     one.backward()
     assert one.leaf.late is None
     onp.testing.assert_array_equal(one.held.asnumpy(), one.weight.grad().asnumpy())
+
+
+def test_two_calls_in_one_backward_after_one_that_waits():
+    found = []
+    for net in twins(mlp(*SIZES)):
+        npx.random.seed(3)
+        net(np.zeros((4, SIZES[0])))
+        one = Training(net)
+        one.backward()
+        one.backward()
+        one.both()
+        one.look()
+        found.append(one.seen)
+    same(*found, steps=3)
 
 
 def test_small_weights_do_not_wait():

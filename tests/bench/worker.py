@@ -62,6 +62,8 @@ def peak(peer, workload: str, folder: str) -> int | None:
 def serve(peer, folder: str) -> None:
     """Answer questions until there are none; one workload is held at a time."""
     name = task = None
+    if hasattr(peer, "warm"):
+        peer.warm()
     for line in sys.stdin:
         question = json.loads(line)
         if question["workload"] != name:

@@ -17,7 +17,7 @@ from d2lblocks.gluon.tracing import Programs
 from d2lblocks.gluon.waiting import LOOKING_F, Waiting
 from d2lblocks.gluon.watch import note_next_call
 from d2lblocks.np.ndarray import ndarray
-from d2lblocks.tape import state
+from d2lblocks.tape import changes, state
 
 F = SimpleNamespace(np=np, npx=npx)  # what hybrid_forward gets: the two namespaces of operations
 _order = count()  # of resolutions
@@ -28,7 +28,11 @@ class HybridBlock(Block):
 
     def __init__(self, prefix: str | None = None, params: Any = None, **unknown: Any):
         super().__init__(prefix, params, **unknown)
-        self.__dict__["_active"] = False
+        self.__dict__.update(_active=False, _arrays_now=(-1, None, {}))
+
+    def __getstate__(self) -> dict:
+        """Return the attributes for a copy or pickle, which finds its arrays anew."""
+        return {**super().__getstate__(), "_arrays_now": (-1, None, {})}
 
     def register_child(self, block: Block, name: str | None = None) -> None:
         """Make a hybrid block a child."""
@@ -65,12 +69,15 @@ class HybridBlock(Block):
     def forward(self, x: Any, *args: Any) -> Any:
         """Check the input, and call `hybrid_forward` with the parameters' arrays."""
         ctx = x._ctx if x.__class__ is ndarray else self._array_in(x, *args)._ctx
-        own = {}
-        for name, p in self._reg_params.items():
-            data = p._data
-            if data is None or data._ctx is not ctx:
-                return self._first_forward(ctx or Context.default_ctx, x, *args)
-            own[name] = data
+        seen, where, own = self._arrays_now
+        if seen != changes[0] or where is not ctx:
+            own = {}
+            for name, p in self._reg_params.items():
+                data = p._data
+                if data is None or data._ctx is not ctx:
+                    return self._first_forward(ctx or Context.default_ctx, x, *args)
+                own[name] = data
+            self.__dict__["_arrays_now"] = changes[0], ctx, own
         if state.trace is not None:
             own = {name: state.trace.hold(data) for name, data in own.items()}
         return self.hybrid_forward(F, x, *args, **own)

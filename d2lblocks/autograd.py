@@ -150,7 +150,7 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
     """
     heads, seeds = _seeds(heads, head_grads)
     found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, into_leaves=True)
-    for (leaf, _), g in found.items():
+    for leaf, g in found.items():
         leaf.deposit(g)
     if not retain_graph:
         for node in order:
@@ -173,7 +173,7 @@ def grad(
         if x._node is None:
             raise NotRecordedError("A variable of autograd.grad() is on no tape: call x.attach_grad() before record().")
     make = type(heads[0])._wrap
-    keep = [(x._node, x._out) for x in wanted]
+    keep = [x._place() for x in wanted]
     if create_graph:
 
         def lift(raw: Any, node: Any, out: int) -> Any:
@@ -186,7 +186,7 @@ def grad(
             found, order = walk(heads, seeds, lift, train_mode, keep)
     else:
         found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, keep)
-    gradients = [found.get((x._node, x._out)) for x in wanted]
+    gradients = [found.get(place) for place in keep]
     if any(g is None for g in gradients):
         raise NotRecordedError("A variable of autograd.grad() was not used to compute the heads.")
     if create_graph:
@@ -213,7 +213,7 @@ def _rooted(gradient: Any, x: Any) -> Any:
     """Return the gradient on the tape, also where it is constant: d(dy/dx)/dx is 0 then, not an error."""
     if gradient._node is None:
         zeros = onp.zeros_like(gradient._data)
-        gradient._node = Node(_Level(), [zeros], {}, [(x._node, x._out)], gradient._data, 1, [])
+        gradient._node = Node(_Level(), [zeros], {}, [x._place()], gradient._data, 1, [])
     return gradient
 
 
@@ -294,7 +294,7 @@ class Function(Recorded):
     def __call__(self, *inputs: Any) -> Any:
         with pause(train_mode=state.training):
             outputs = self.forward(*inputs)
-        parents = [(x._node, x._out) if isinstance(x, Variable) and x._node is not None else None for x in inputs]
+        parents = [x._place() if isinstance(x, Variable) else None for x in inputs]
         if not state.recording or not any(parents):
             return outputs
         several = isinstance(outputs, list | tuple)

@@ -14,7 +14,7 @@ from typing import Any
 from d2lblocks.errors import NotRecordedError
 from d2lblocks.kernels.buffers import unseen
 from d2lblocks.plan import Plan
-from d2lblocks.tape import Ends, Node, Recorded, Variable
+from d2lblocks.tape import Ends, Node, Recorded, Variable, whose
 
 
 class Value:
@@ -72,7 +72,7 @@ class Program(Recorded):
                 values[k].wanted = step.wanted and not step.op.discrete
         self.leaves = [k for k, v in enumerate(values) if recording and v.held is not None and v.wanted]
         held: list[Any] = [values[k].held for k in self.leaves]
-        self.places = [(x._node, 0) for x in held]
+        self.places = [x._node for x in held]
         self.ends = Ends() if any(values[k].wanted for k in inputs) else Ends([None] * len(inputs) + self.places)
         self.cells = [x._watch() for x in held]
         arrays: list[Any] = [v.held for v in values if v.held is not None]
@@ -102,7 +102,7 @@ class Program(Recorded):
         if not self.recording:
             return tuple([wrap(z) for z in found])
         cell = [0]
-        parents = self.ends or [x._node and (x._node, x._out) for x in arguments] + self.places
+        parents = self.ends or [x._place() for x in arguments] + self.places
         watched = [cell, *[x._written_at or x._watch() for x in arguments], *self.cells]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
         node = Node(self, held, {}, parents, outs, len(found), watched)
@@ -130,9 +130,8 @@ class Program(Recorded):
                 "differentiate its gradients again."
             )
         found: list[Any] = [v.held for v in self.values]
-        parents: list[Any] = [place or (None, 0) for place in node.parents]
-        for k, raw, place in zip(self.inputs + self.leaves, node.args, parents, strict=True):
-            found[k] = lift(raw, *place)
+        for k, raw, place in zip(self.inputs + self.leaves, node.args, node.parents, strict=True):
+            found[k] = lift(raw, *whose(place))
         made: list[Any] = []
         for step in self.steps:
             z = step.op.apply(tuple([found[a] if type(a) is int else a.value for a in step.args]), step.settings)

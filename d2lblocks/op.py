@@ -13,7 +13,7 @@ import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, NotRecordedError, explain, kind_of
 from d2lblocks.rich import Rich
-from d2lblocks.tape import Node, Recorded, Variable, buffers, state
+from d2lblocks.tape import Node, Recorded, Variable, buffers, state, whose
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -136,8 +136,7 @@ class Op(Recorded, Rich):
         watched = [cell]
         for a in args:
             if type(a) is Array:
-                node = a._node
-                parents.append(None if node is None else (node, a._out))
+                parents.append((a._node, a._out) if a._out else a._node)
                 watched.append(a._written_at or a._watch())
             else:
                 parents.append(None)
@@ -305,10 +304,10 @@ def fit(dx: Any, shape: tuple) -> Any:
     return dx.sum(axis=axes).reshape(shape) if axes else dx
 
 
-def _lifted(a: Any, parent: tuple | None, lift: Callable) -> Any:
+def _lifted(a: Any, parent: Any, lift: Callable) -> Any:
     if type(a) is not onp.ndarray:
         return a
-    return lift(a, None, 0) if parent is None else lift(a, *parent)
+    return lift(a, *whose(parent))
 
 
 def plain(a: Any, name: str) -> Any:

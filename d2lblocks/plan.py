@@ -26,7 +26,7 @@ class Plan:
         self.home = list(range(n))  # a value of other shape but the same numbers lies where the other lies
         self.raw: list[Any] = [None if v.held is None else v.held._data for v in program.values]
         self.grad: list[Any] = [None] * n  # of a leaf: None where its own buffer is written
-        self.ends = {k: leaf for k, (leaf, _) in zip(program.leaves, program.places, strict=True)}
+        self.ends = dict(zip(program.leaves, program.places, strict=True))
         self.leaves = list(self.ends.values())
         self.large = [leaf for leaf in self.leaves if leaf.buffer.size >= BIG]
         self.lates: dict[Any, Late] = {}  # by leaf: gradients that rows do not write out

@@ -9,6 +9,8 @@ import numpy as onp
 
 from d2lblocks.tape import Node, changes
 
+ELSEWHERE: Any = (None, 0)  # stands for a place where no leaf's own buffer is
+
 
 def forward(plan: Any, i: int, step: Any) -> Callable:
     """Return a function that computes the values of step i by its op's forward."""
@@ -41,7 +43,7 @@ def backward(plan: Any, i: int, step: Any, table: Any) -> Callable:
     places = dict(zip(plan.program.leaves, plan.program.places, strict=True))
     parents: list = [None] * len(step.args)
     for n in wanted:  # a rule may write into a leaf's own buffer, see tape.buffers
-        parents[n] = (first[n] and places.get(step.args[n])) or (None, 0)
+        parents[n] = (first[n] and places.get(step.args[n])) or ELSEWHERE
 
     def call() -> None:
         args = [plan.array(a) if type(a) is int else a.value for a in step.args]

@@ -15,6 +15,7 @@ from d2lblocks.errors import NotRecordedError
 
 # Stamps nodes and writes: a node is younger than its parents, so age is a valid order for the walk back.
 _clock = count(1)
+_last_write = [0]  # when any array was written last that somebody cares about
 _age = attrgetter("age")
 
 
@@ -51,7 +52,11 @@ class Variable:
 
     def _written(self) -> None:
         if self._written_at is not None:
-            self._written_at[0] = next(_clock)
+            self._written_at[0] = _last_write[0] = next(_clock)
+
+    def _place(self) -> Any:
+        """Return where gradients of this array gather: at what made it, with the number of the output if it is not the first."""
+        return (self._node, self._out) if self._out else self._node
 
     def _watch(self) -> list[int]:
         if self._written_at is None:
@@ -61,7 +66,7 @@ class Variable:
 
 def mark(cells: Iterable[list[int]]) -> None:
     """Note that the arrays with these cells were written now."""
-    now = next(_clock)
+    _last_write[0] = now = next(_clock)
     for cell in cells:
         cell[0] = now
 
@@ -145,18 +150,19 @@ class Node:
         self.op = op
         self.args = args  # raw arrays and plain numbers
         self.settings = settings
-        self.parents = parents  # per argument: (node, output number), or None if nobody wants its gradient
+        self.parents = parents  # per argument: its place, see `whose`, or None if nobody wants its gradient
         self.outs = outs  # a raw array, or a tuple of them
         self.count = count  # how many outputs the caller got
         self.watched = watched  # the cells of everything that a rule may read again
         self.age = next(_clock)
 
     def refuse_changed(self) -> None:
-        """Refuse numbers that were overwritten after the recording: the gradient would be silently wrong."""
-        raise NotRecordedError(
-            f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
-            "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
-        )
+        """Raise if numbers were overwritten after the recording: the gradient would be silently wrong."""
+        if any(cell[0] > self.age for cell in self.watched):
+            raise NotRecordedError(
+                f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
+                "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."
+            )
 
     def pull(self, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
@@ -170,6 +176,11 @@ class Node:
         self.watched = ()
 
 
+def whose(place: Any) -> tuple[Any, int]:
+    """Return the node or leaf of a place, and which of its outputs: a place is a node, for its first output, or both."""
+    return place if type(place) is tuple else (place, 0)
+
+
 def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bool = True, keep: Iterable = (),
          pull: Callable | None = None, into_leaves: bool = False) -> Any:  # fmt: skip
     """Visit the nodes under `heads` youngest first and pull gradients through them.
@@ -177,29 +188,29 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     Args:
         lift: rules compute with the recorded raw arrays; lift(raw, node, output) first turns these into arrays on the
             tape, and then the gradients can be differentiated again.
-        keep: places (node, output) whose gradients are returned besides those of the leaves.
+        keep: places whose gradients are returned besides those of the leaves.
         pull: how a node's gradients are got; whoever wants to look on gives a function that calls Node.pull.
         into_leaves: rules may write into the leaves' own buffers. For backward() only: others must leave them alone.
 
-    Returns ({(node, output): gradient} of leaves and of the places in `keep`, the visited nodes).
+    Returns ({place: gradient} of leaves and of the places in `keep`, the visited nodes).
     """
     order = reachable(heads)
     last = order[-1] if order else None
     grads = Keeping(keep) if keep else {}  # gradients of outputs and leaves that the walk has not come to yet
     may_write = grads if into_leaves else None
     for y, g in zip(heads, seeds, strict=True):
-        place = y._node, y._out
+        place = y._place()
         grads[place] = grads[place] + g if place in grads else g
     before = state.pulling, state.training
     state.pulling, state.training = True, train_mode
     try:
         for node in order:
             if node.count == 1:
-                g = grads.pop((node, 0), None)
+                g = grads.pop(node, None)
                 if g is None:
                     continue
             else:
-                g = [grads.pop((node, k), None) for k in range(node.count)]
+                g = [grads.pop(node, None), *[grads.pop((node, k), None) for k in range(1, node.count)]]
                 if not any(part is not None for part in g):
                     continue
             if node is last and into_leaves and not grads and node.op.settle(node, g):
@@ -243,16 +254,18 @@ def reachable(heads: Sequence) -> list[Node]:
                 "The graph of this array has already been walked by backward() and was freed. If you want to "
                 "differentiate the same graph twice, you need to pass retain_graph=True to backward."
             )
-        age = node.age
-        for cell in node.watched:
-            if cell[0] > age:
-                node.refuse_changed()  # here, so that an error leaves every gradient as it was
         seen.add(node)
         if type(node.parents) is not Ends:
             for place in node.parents:
-                if place is not None and type(place[0]) is not Leaf:
+                if type(place) is Node:
+                    stack.append(place)
+                elif type(place) is tuple:
                     stack.append(place[0])
-    return sorted(seen, key=_age, reverse=True)
+    order = sorted(seen, key=_age, reverse=True)
+    if order and _last_write[0] > order[-1].age:
+        for node in order:
+            node.refuse_changed()
+    return order
 
 
 def buffers(parents: Sequence, grads: dict | None) -> list:
@@ -264,8 +277,8 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
     for place in parents:
         if place is None:
             found.append(None)
-            continue
-        leaf = place[0]
-        own = type(leaf) is Leaf and grads is not None and place not in grads and leaf.free()
-        found.append(leaf.buffer if own else True)
+        elif type(place) is Leaf and grads is not None and place not in grads and place.free():
+            found.append(place.buffer)
+        else:
+            found.append(True)
     return found

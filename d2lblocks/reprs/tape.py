@@ -13,7 +13,7 @@ from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.facts import Snapshot, step_to
 from d2lblocks.reprs.style import GAP, code, fold, head, line, shape_html, table
 from d2lblocks.rich import Rich, html
-from d2lblocks.tape import Leaf
+from d2lblocks.tape import Leaf, whose
 
 DRAWN = 300  # nodes; of a longer tape the summary by operation is shown
 
@@ -117,7 +117,7 @@ def _nodes(top: ndarray) -> list:
         if node is None or type(node) is Leaf or node in seen:
             continue
         seen.add(node)
-        stack.extend(place[0] for place in node.parents if place is not None)
+        stack.extend(whose(place)[0] for place in node.parents)
     return sorted(seen, key=lambda node: node.age)
 
 
@@ -153,13 +153,14 @@ def _spans(net: Block | None) -> list[tuple[int, int, str]]:
 def _step(node: Any, numbers: dict, names: dict, blocks: dict, leaves: dict, block: str) -> Step:
     inputs = []
     for a, place in zip(node.args or (), node.parents, strict=False):
+        made_by, out = whose(place)
         if place is None:
             inputs.append(f"constant {a.shape}" if isinstance(a, onp.ndarray) else str(a))
-        elif type(place[0]) is Leaf:
-            inputs.append(names.get(place[0]) or leaves.setdefault(place[0], f"leaf {len(leaves) + 1} {a.shape}"))
-            block = block or blocks.get(place[0], "")
+        elif type(made_by) is Leaf:
+            inputs.append(names.get(made_by) or leaves.setdefault(made_by, f"leaf {len(leaves) + 1} {a.shape}"))
+            block = block or blocks.get(made_by, "")
         else:
-            inputs.append(f"#{numbers[place[0]]}" + (f"[{place[1]}]" if place[0].count > 1 else ""))
+            inputs.append(f"#{numbers[made_by]}" + (f"[{out}]" if made_by.count > 1 else ""))
     settings = {k: v for k, v in node.settings.items() if isinstance(v, bool | int | float | str | tuple)}
     return Step(numbers[node], node.op.name, tuple(inputs), settings, _shape(node), block)
 

@@ -18,7 +18,7 @@ from d2lblocks.reprs.op import rules, written_forward
 from d2lblocks.reprs.source import source
 from d2lblocks.reprs.tape import DRAWN, Tape
 from d2lblocks.reprs.values import Values
-from d2lblocks.tape import Leaf, Node, reachable, walk
+from d2lblocks.tape import Leaf, Node, reachable, walk, whose
 
 KEPT = 64  # arrays up to this size travel number by number
 BOXES = 60  # summary boxes of a long tape, at most
@@ -54,7 +54,7 @@ def describe(loss: Any, net: Block | None = None, names: Mapping[str, Any] | Non
         took = listed.inputs(node)
         made.append(
             {
-                "op": listed.op(node.op), "name": listed.called.get((node, 0), ""),
+                "op": listed.op(node.op), "name": listed.called.get(node, ""),
                 "formula": formula(node.op, [t["text"] for t in took], node.settings), "inputs": took, "block": block,
                 "shapes": [list(z.shape) for z in outs], "dtypes": [str(z.dtype) for z in outs],
                 "values": [summary(z) for z in outs],
@@ -99,7 +99,7 @@ class _Listed:
         self.called: dict[Any, str] = {}
         for name, a in names.items():
             if isinstance(a, ndarray):
-                key = id(a._data) if a._node is None else a._node if type(a._node) is Leaf else (a._node, a._out)
+                key = id(a._data) if a._node is None else a._place()
                 self.called.setdefault(key, name)
         self.leaves: list[dict] = []
         self.ops: list[dict] = []
@@ -111,11 +111,12 @@ class _Listed:
         """Return, per argument, {node, out} or {leaf} or {}, each with the text that stands in the formula."""
         found = []
         for i, (a, place) in enumerate(zip(node.args, node.parents, strict=True)):
-            if place is not None and type(place[0]) is not Leaf:
-                text = f"#{self.numbers[place[0]]}" + (f"[{place[1]}]" if place[0].count > 1 else "")
-                found.append({"node": self.numbers[place[0]], "out": place[1], "text": text})
+            made_by, out = whose(place)
+            if type(made_by) is Node:
+                text = f"#{self.numbers[made_by]}" + (f"[{out}]" if made_by.count > 1 else "")
+                found.append({"node": self.numbers[made_by], "out": out, "text": text})
             elif isinstance(a, onp.ndarray):
-                k = self._leaf(a, place and place[0], self.texts[node][i])
+                k = self._leaf(a, made_by, self.texts[node][i])
                 found.append({"leaf": k, "text": self.leaves[k]["name"]})
             else:
                 found.append({"text": f"{a:g}" if isinstance(a, float) else str(a)})
@@ -238,7 +239,7 @@ def _walked(loss: ndarray, nodes: list[Node]) -> tuple[dict, dict, str]:
         found, _ = walk([loss], [onp.ones(loss.shape, loss.dtype)], None, pull=pull)
     except Exception as problem:  # a rule of the user's own, or none: what was computed forward is shown all the same
         return grads, gives, f"The walk back stopped at #{nodes.index(reached[-1]) + 1}: {problem}"
-    grads.update({place: summary(g) for place, g in found.items()})
+    grads.update({whose(place): summary(g) for place, g in found.items()})
     return grads, gives, ""
 
 

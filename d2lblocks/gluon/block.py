@@ -12,7 +12,6 @@ from d2lblocks.errors import (
     ArrayTypeError,
     DeferredInitializationError,
     MismatchError,
-    MXNetError,
     kind_of,
     listed,
     warn,
@@ -22,6 +21,7 @@ from d2lblocks.gluon.located import passed
 from d2lblocks.gluon.naming import NameScope, current_scope
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.parameter.loading import load_into, named
+from d2lblocks.gluon.ready import initialized, of_init
 from d2lblocks.gluon.summary import summary_text
 from d2lblocks.gluon.tracing import AS_WRITTEN
 from d2lblocks.gluon.watch import Call, note_first_calls, tell
@@ -51,12 +51,17 @@ _RESERVED = frozenset(
 class Block(Rich):
     """Base of all layers and nets: assign blocks and parameters to attributes, write `forward`."""
 
-    _children: dict[str, Block]
-    _reg_params: dict[str, Parameter]
+    _children: dict[str, Block] = of_init
+    _reg_params: dict[str, Parameter] = of_init
+    _prefix: str = of_init
+    _params: ParameterDict = of_init
+    _scope: NameScope = of_init
     _fused: tuple = ()  # names of children whose work this block does itself where it can
     _sizes: dict[str, tuple] = {}  # what the sizes of its parameters are called: {"weight": ("units", "in_units")}
-    _resolutions: list[Resolution]
-    _programs: Any = None  # after hybridize(): what runs in place of forward
+    _resolutions: list[Resolution] = of_init
+    _programs: Any  # after hybridize(): what runs in place of forward
+    _forward_hooks: dict[Any, Callable]
+    _forward_pre_hooks: dict[Any, Callable]
     _containers: tuple = ()  # names of attributes that were given a list, tuple, set or dict
     _placed = False  # whether it was made a child of some block
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
@@ -86,6 +91,7 @@ class Block(Rich):
             _forward_hooks={},
             _forward_pre_hooks={},
             _resolutions=[],
+            _programs=None,
         )
 
     def __repr__(self) -> str:
@@ -93,7 +99,7 @@ class Block(Rich):
 
     def _shown(self) -> dict[str, Block]:
         """Return the blocks that stand in the repr."""
-        return {k: v for k, v in self._initialized().items() if isinstance(v, Block)}
+        return {k: v for k, v in initialized(self).items() if isinstance(v, Block)}
 
     def __getstate__(self) -> dict:
         """Return the attributes, before them all blocks inside, innermost first: a copy or pickle never goes deep."""
@@ -102,21 +108,6 @@ class Block(Rich):
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         del self.__dict__["_inside"]
-
-    def _initialized(self) -> dict:
-        """Return the instance's dict, or say that super().__init__() was forgotten."""
-        if "_children" not in self.__dict__:
-            raise BlockNotReady(
-                f"{type(self).__name__}.__init__ did not call super().__init__() first. Make `super().__init__(**kwargs)` its "
-                "first line, with parentheses."
-            )
-        return self.__dict__
-
-    def __getattr__(self, name: str) -> Any:
-        """Asked only for what is missing: without super().__init__() that is everything."""
-        if not name.startswith("__"):
-            self._initialized()
-        return object.__getattribute__(self, name)
 
     # ---------------------------------------------------------------------------------------- attributes
 
@@ -129,7 +120,7 @@ class Block(Rich):
         """Register a block or parameter that becomes an attribute; refuse what may not take the place of another."""
         is_block, is_parameter = isinstance(value, Block), isinstance(value, Parameter)
         if is_block or is_parameter:
-            self._initialized()
+            initialized(self)
         if name in _RESERVED and (is_block or is_parameter or not callable(value)):
             raise AttributeError(f"The name {name!r} is reserved by Block; call the attribute of {type(self).__name__} "
                                  "something else.")  # fmt: skip
@@ -159,7 +150,7 @@ class Block(Rich):
             self.__dict__["_containers"] = (*self._containers, name)
 
     def __delattr__(self, name: str) -> None:
-        self._initialized()
+        initialized(self)
         self._children.pop(name, None)
         self._reg_params.pop(name, None)
         object.__delattr__(self, name)
@@ -174,7 +165,7 @@ class Block(Rich):
             raise ArgumentError(
                 f"{type(self).__name__} {self.name} contains itself through {block.name}; a net is a tree."
             )
-        self._initialized()["_children"][str(len(self._children)) if name is None else name] = block
+        self._children[str(len(self._children)) if name is None else name] = block
         block.__dict__["_placed"] = True
         tell(self, "structure")
 
@@ -183,7 +174,7 @@ class Block(Rich):
     @property
     def prefix(self) -> str:
         """What stands before the names of this block's parameters: dense0_."""
-        return self._initialized()["_prefix"]
+        return self._prefix
 
     @property
     def name(self) -> str:
@@ -193,11 +184,11 @@ class Block(Rich):
     @property
     def params(self) -> ParameterDict:
         """The block's own parameters, without those of its children."""
-        return self._initialized()["_params"]
+        return self._params
 
     def name_scope(self) -> NameScope:
         """Return a scope for `with`, in which children are named after this block: mlp0_dense0_."""
-        return self._initialized()["_scope"]
+        return self._scope
 
     def collect_params(self, select: str | None = None) -> ParameterDict:
         """Return all parameters of the tree; with `select`, those whose full name it matches from the start."""
@@ -254,14 +245,18 @@ class Block(Rich):
     # ---------------------------------------------------------------------------------------- calling
 
     def __call__(self, *args: Any) -> Any:
-        pre_hooks, hooks = self._forward_pre_hooks, self._forward_hooks
+        try:
+            pre_hooks, hooks = self._forward_pre_hooks, self._forward_hooks
+        except AttributeError:
+            initialized(self)
+            raise
         if pre_hooks:
             for hook in list(pre_hooks.values()):
                 hook(self, args)
         try:
             programs = self._programs
             if programs is None or (out := programs(self, args)) is AS_WRITTEN:
-                out = self.forward(*args)
+                out = self.forward(args[0]) if len(args) == 1 else self.forward(*args)  # one is called faster than *one
         except Exception as problem:
             passed(problem, self)
             raise
@@ -278,11 +273,11 @@ class Block(Rich):
 
     def register_forward_pre_hook(self, hook: Callable) -> HookHandle:
         """Call hook(block, inputs) before every forward; the handle's detach() ends it."""
-        return HookHandle().attach(self._forward_pre_hooks, hook)
+        return HookHandle().attach(initialized(self)["_forward_pre_hooks"], hook)
 
     def register_forward_hook(self, hook: Callable) -> HookHandle:
         """Call hook(block, inputs, output) after every forward; the handle's detach() ends it."""
-        return HookHandle().attach(self._forward_hooks, hook)
+        return HookHandle().attach(initialized(self)["_forward_hooks"], hook)
 
     def summary(self, *inputs: ndarray) -> None:
         """Run the inputs through the net and print a table of layers, output shapes and parameter counts."""
@@ -354,10 +349,6 @@ class Block(Rich):
 
 _PLAIN = frozenset((int, float, bool, str, type(None)))  # what is assigned most often, and needs no look
 _CONTAINERS = (dict, list, tuple, set)
-
-
-class BlockNotReady(AttributeError, MXNetError):
-    """A block used before its super().__init__() ran."""
 
 
 def _held(value: Any) -> list[Block]:

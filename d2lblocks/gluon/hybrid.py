@@ -68,7 +68,7 @@ class HybridBlock(Block):
 
     def forward(self, x: Any, *args: Any) -> Any:
         """Check the input, and call `hybrid_forward` with the parameters' arrays."""
-        ctx = x._ctx if x.__class__ is ndarray else self._array_in(x, *args)._ctx
+        ctx = x._ctx if type(x) is ndarray else self._array_in(x, *args)._ctx
         seen, where, own = self._arrays_now
         if seen != changes[0] or where is not ctx:
             own = {}

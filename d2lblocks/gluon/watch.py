@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from d2lblocks.errors import warn
 from d2lblocks.gluon.hooks import HookHandle
+from d2lblocks.gluon.ready import initialized
 from d2lblocks.tape import Variable, changes, stamp
 
 _ONCE, _ALWAYS = "shapes, once", "shapes, always"  # their keys among a block's hooks, whose others are numbers
@@ -68,7 +69,7 @@ def _note_once(block: Any, args: tuple, out: Any) -> None:
 
 def note_next_call(block: Any) -> None:
     """Write down the shapes of this block's next call, or of the one that is under way."""
-    block._forward_pre_hooks[_ONCE] = _begin
+    initialized(block)["_forward_pre_hooks"][_ONCE] = _begin
     block._forward_hooks[_ONCE] = _note_once
     changes[0] += 1
 

@@ -20,6 +20,16 @@ T = TypeVar("T")
 
 OPS: dict[str, Op] = {}
 
+Array: type[Variable]  # the array class and the way to make one, which live one floor up
+wrap: Callable[..., Any]
+
+
+def adopt(array_class: type[Variable], make: Callable[..., Any]) -> None:
+    """Let ops take and return arrays of this class."""
+    global Array, wrap
+    Array, wrap = array_class, make
+
+
 # 1/0 is inf and log(-1) is nan, as on every accelerator; only warnings raised by this package's own lines are silenced.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"d2lblocks\.")
 
@@ -33,16 +43,14 @@ class Op(Recorded, Rich):
     with raw arrays while rules run, it returns raw arrays: so one rule serves first and higher derivatives.
     """
 
-    wrap: Callable[..., Any]  # set by the array class, which lives one floor up
-    array_class: type[Variable]  # the array class itself
     stand_in: Any = None  # what arrays are while a forward is traced
     row: Any = None  # how a step of this op becomes rows of a program, see npx/rows.py
     row_back: Any = None  # and the step back
-    memory = False  # forward returns (result, what the rules need besides)
-    discrete = False  # results are counts, positions or truths: nothing to differentiate
 
     def __init__(self, forward: Callable, name: str | None = None):
         self.forward = forward
+        self.memory = False  # forward returns (result, what the rules need besides)
+        self.discrete = False  # results are counts, positions or truths: nothing to differentiate
         self.name = self.title = name or forward.__name__  # `title` is the public name, for messages
         self.__name__ = self.name
         self.__doc__ = forward.__doc__
@@ -106,7 +114,7 @@ class Op(Recorded, Rich):
 
     def apply(self, args: tuple, settings: dict) -> Any:
         """Call with the arrays in their places and the settings by name: the way in for callers who know both."""
-        raw, first, tracked, Array = [], None, False, self.array_class
+        raw, first, tracked = [], None, False
         for a in args:
             if type(a) is Array:
                 raw.append(a._data)
@@ -128,11 +136,11 @@ class Op(Recorded, Rich):
         ctx = first._ctx
         if tracked and state.recording and not self.discrete:
             return self._recorded(args, raw, settings, z, shown, ctx)
-        return tuple([self.wrap(part, ctx) for part in shown]) if type(shown) is tuple else self.wrap(shown, ctx)
+        return wrap(shown, ctx) if type(shown) is not tuple else tuple([wrap(part, ctx) for part in shown])
 
     def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any, ctx: Any) -> Any:
         """Wrap the result and leave the node that made it."""
-        parents, cell, Array = [], [0], self.array_class
+        parents, cell = [], [0]
         watched = [cell]
         for a in args:
             if type(a) is Array:
@@ -140,18 +148,10 @@ class Op(Recorded, Rich):
                 watched.append(a._written_at or a._watch())
             else:
                 parents.append(None)
-        several = type(shown) is tuple
-        node = Node(self, raw, settings, parents, z, len(shown) if several else 1, watched)
-        if not several:
-            y = self.wrap(shown, ctx)
-            y._node, y._written_at = node, cell
-            return y
-        made = []
-        for k, part in enumerate(shown):
-            y = self.wrap(part, ctx)
-            y._node, y._out, y._written_at = node, k, cell
-            made.append(y)
-        return tuple(made)
+        if type(shown) is not tuple:
+            return wrap(shown, ctx, Node(self, raw, settings, parents, z, 1, watched), 0, cell)
+        node = Node(self, raw, settings, parents, z, len(shown), watched)
+        return tuple([wrap(part, ctx, node, k, cell) for k, part in enumerate(shown)])
 
     def _store(self, out: Any, result: Any) -> Any:
         """Write the result into the array given as `out`, which takes the result's place on the tape."""

@@ -55,7 +55,7 @@ class Variable:
             self._written_at[0] = _last_write[0] = next(_clock)
 
     def _place(self) -> Any:
-        """Return where gradients of this array gather: at what made it, with the number of the output if it is not the first."""
+        """Return where its gradients gather: at what made it, with the number of the output unless it is the first."""
         return (self._node, self._out) if self._out else self._node
 
     def _watch(self) -> list[int]:

@@ -19,20 +19,20 @@ from d2lblocks.np.dtypes import as_dtype, cast, copied
 from d2lblocks.np.indexing import explain_key, part_of, raw_key, raw_value
 from d2lblocks.np.official import call, counterpart, on_copies
 from d2lblocks.np.text import array_text, formatted
-from d2lblocks.op import OPS, Op, plain, refuse_recorded
+from d2lblocks.op import OPS, Op, adopt, plain, refuse_recorded
 from d2lblocks.rich import Rich
 from d2lblocks.tape import Leaf, Variable, changes, state
 
 _new = object.__new__
 
 
-def wrap(raw: Any, ctx: Context | None = None) -> ndarray:
-    """Make an array of a raw NumPy array, without copying and without asking."""
+def wrap(raw: Any, ctx: Context | None = None, node: Any = None, out: int = 0, written_at: Any = None) -> ndarray:
+    """Make an array of a raw NumPy array, without copying and without asking; `node` is what made it."""
     x = _new(ndarray)
     x._data = raw if type(raw) is onp.ndarray else onp.asarray(raw)
-    x._node = None
-    x._out = 0
-    x._written_at = None
+    x._node = node
+    x._out = out
+    x._written_at = written_at
     x._ctx = ctx
     return x
 
@@ -397,4 +397,4 @@ def _rebuild(raw: onp.ndarray, grad_req: str | None, ctx: Context | None = None)
     return x
 
 
-Op.wrap, Op.array_class = staticmethod(wrap), ndarray
+adopt(ndarray, wrap)

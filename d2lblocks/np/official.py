@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as onp
 
+from d2lblocks import op
 from d2lblocks.errors import NotRecordedError
 from d2lblocks.np.dtypes import DTYPES
-from d2lblocks.op import Op
 from d2lblocks.tape import Variable, state
 
 _HERE = {"numpy": "d2lblocks.np", "numpy.linalg": "d2lblocks.np.linalg"}
@@ -96,7 +96,7 @@ def _ours(value: Any) -> Any:
     if isinstance(value, onp.generic):
         return value.item()
     if isinstance(value, onp.ndarray):
-        return Op.wrap(value) if value.dtype in DTYPES else value
+        return op.wrap(value) if value.dtype in DTYPES else value
     if isinstance(value, tuple):
         return tuple(_ours(part) for part in value)
     return [_ours(part) for part in value] if isinstance(value, list) else value

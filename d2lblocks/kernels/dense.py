@@ -30,11 +30,14 @@ NONE2 = onp.zeros((0, 0), onp.float32)
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
     """Return x w + b, with 0 for negative numbers if `relu`: (n, k), (k, m), (m,) -> (n, m)."""
-    m = w.shape[1]
-    y = onp.empty((len(x), m), x.dtype)
-    b = NONE if b is None else b
-    if (b is not NONE and b.size != m) or for_blas(len(x), w.size, LONG) or not forward_loop.fast(x, w, b, relu, y):
-        if x.shape[1] != len(w) or (b is not NONE and b.shape != (m,)):
+    n, m = len(x), w.shape[1]
+    y = onp.empty((n, m), x.dtype)
+    if b is None:
+        b = NONE
+    elif b.size != m:
+        raise ValueError(f"weight {w.shape[::-1]} and bias {b.shape} do not fit together")
+    if (n > FEW and for_blas(n, w.size, LONG)) or not forward_loop.fast(x, w, b, relu, y):
+        if x.shape[1] != len(w) or b.ndim != 1:
             raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
         onp.dot(x, w, out=y)
         finish.run(y, b, relu)

@@ -19,14 +19,14 @@ from d2lblocks.op import composed, op
 @op
 def dense(x, weight, bias=None, *, flatten=True, act=None):
     """act(x Wᵀ + b), one op for a whole layer: (n, k), (m, k), (m,) -> (n, m)."""
-    if not x.ndim:
-        raise ArgumentError("the input is 0-d, one number without features; expected (n, features)")
     if x.dtype is not weight.dtype and x.dtype != weight.dtype:
         raise ArgumentError(
             f"input dtype {x.dtype} and weight dtype {weight.dtype} differ; use x.astype('{weight.dtype}')"
         )
     if x.ndim == 2:
         y = kernel.forward(x, weight.T, bias, act == "relu")
+    elif not x.ndim:
+        raise ArgumentError("the input is 0-d, one number without features; expected (n, features)")
     elif flatten:
         y = kernel.forward(folded(x), weight.T, bias, act == "relu")
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError, kind_of, warn
-from d2lblocks.tape import Leaf, Node, Recorded, Variable, state, walk
+from d2lblocks.tape import Leaf, Node, Recorded, Variable, release, state, walk
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -153,8 +153,7 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
     for leaf, g in found.items():
         leaf.deposit(g)
     if not retain_graph:
-        for node in order:
-            node.release()
+        release(order)
 
 
 def grad(
@@ -195,8 +194,7 @@ def grad(
     else:  # copies: a rule may have handed the same array to two
         results = [make(g.astype(x._data.dtype)) for g, x in zip(gradients, wanted, strict=True)]
     if not (create_graph if retain_graph is None else retain_graph):
-        for node in order:
-            node.release()
+        release(order)
     return results
 
 

@@ -44,6 +44,7 @@ class Op(Recorded, Rich):
     """
 
     stand_in: Any = None  # what arrays are while a forward is traced
+    quick: Callable[[Node, Any, dict | None], list] | None = None  # all rules in one, for raw numbers: see `pullback`
     row: Any = None  # how a step of this op becomes rows of a program, see npx/rows.py
     row_back: Any = None  # and the step back
 
@@ -210,9 +211,9 @@ class Op(Recorded, Rich):
         g is the gradient of the output, or a list of them (None where none came in) if there are several; for grads see
         `tape.buffers`.
         """
+        if lift is None and self.quick is not None:
+            return self.quick(node, g, grads)
         args, z = node.args, node.outs
-        if lift is None and self.joint is not None and (type(z) is not tuple or self.memory):  # most often
-            return self.joint(g, z, buffers(node.parents, grads), *args, **node.settings)
         if lift is not None:
             args = [_lifted(a, p, lift) for a, p in zip(args, node.parents, strict=True)]
             z = self._lifted_result(node, lift)

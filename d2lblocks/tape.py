@@ -168,12 +168,12 @@ class Node:
         """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
         return self.op.pullback(self, g, grads, lift)
 
-    def release(self) -> None:
-        """Drop the numbers; a second walk then stops here with a message."""
-        self.args = None
-        self.outs = None
-        self.parents = ()
-        self.watched = ()
+
+def release(nodes: Iterable[Node]) -> None:
+    """Drop the numbers that nodes hold; a second walk then stops there with a message."""
+    for node in nodes:
+        node.args = node.outs = None
+        node.parents = node.watched = ()
 
 
 def whose(place: Any) -> tuple[Any, int]:
@@ -219,7 +219,10 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                 pulled = node.op.pullback(node, g, may_write, lift)
             else:
                 pulled = pull(node, g, may_write, lift)
-            for place, part in zip(node.parents, pulled, strict=True):
+            k = 0  # zip(..., strict=True) would cost as much as a product of small matrices
+            for place in node.parents:
+                part = pulled[k]
+                k += 1
                 if place is not None and part is not None:  # not in place: a rule may have handed one array to two
                     grads[place] = grads[place] + part if place in grads else part
     finally:
@@ -243,7 +246,7 @@ class Keeping(dict):
 
 def reachable(heads: Sequence) -> list[Node]:
     """Return the nodes under `heads`, youngest first: each stands before everything it was computed from."""
-    seen: set[Node] = set()
+    seen: dict[Node, None] = {}  # in the order they were met, which is nearly the right one: then sorting takes no time
     stack = [y._node for y in heads]
     while stack:
         node = stack.pop()
@@ -254,7 +257,7 @@ def reachable(heads: Sequence) -> list[Node]:
                 "The graph of this array has already been walked by backward() and was freed. If you want to "
                 "differentiate the same graph twice, you need to pass retain_graph=True to backward."
             )
-        seen.add(node)
+        seen[node] = None
         if type(node.parents) is not Ends:
             for place in node.parents:
                 if type(place) is Node:
@@ -277,7 +280,13 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
     for place in parents:
         if place is None:
             found.append(None)
-        elif type(place) is Leaf and grads is not None and place not in grads and place.free():
+        elif (
+            grads is not None
+            and type(place) is Leaf
+            and place.req == "write"
+            and getrefcount(place.buffer) == ALONE
+            and place not in grads
+        ):
             found.append(place.buffer)
         else:
             found.append(True)

@@ -23,9 +23,11 @@ MANY = 2**19  # numbers of w from which BLAS is faster for more rows than that
 LONG, LONG_BACK = 2**26, 2**25  # products of numbers from which it is, too, forward and in the gradient of w
 SHARED = 2**22  # the same where BLAS has two threads: a kernel has one
 ROW = 2**14  # numbers of w from which it is faster at the gradient of a single x: it needs no transposed copy
+ROOM = 2**14  # numbers of the output up to which the kernel gets a piece of memory that is kept for it
 PANEL = 2**14  # numbers of w that are transposed at a time: they stay in the nearest caches
 NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
 NONE2 = onp.zeros((0, 0), onp.float32)
+_spares: list[onp.ndarray] = []  # pieces of memory for small gradients; who uses one takes it out meanwhile
 
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
@@ -50,18 +52,20 @@ def backward(
 ) -> onp.ndarray | None:  # fmt: skip
     """Write the gradients of w and b into dw (k, m) and db (m,), where these are, and return the one of x if it is wanted."""
     n, (k, m) = len(x), w.shape
-    dw_later = dw is not None and for_blas(n, k * m, LONG_BACK)
-    dx_later = want_dx and (for_blas(n, k * m, LONG) or (n == 1 and k * m > ROW))
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
-    spare = onp.empty((n * m if relu else 0) + (panel(k, m) if want_dx and not dx_later else 0), g.dtype)
-    now = (NONE2 if dw is None or dw_later else dw, NONE if db is None else db, NONE2 if dx_later else dx)
+    to_w, to_b = NONE2 if dw is None else dw, NONE if db is None else db
+    if n * m <= ROOM and n * k * m <= SHARED and (not want_dx or k * m <= ROW):  # nothing for BLAS, little room needed
+        spare = _spares.pop() if _spares else onp.empty(ROOM + ROW, onp.float32)
+        done = backward_loop.fast(g, y, x, w, relu, to_w, to_b, dx, spare)
+        _spares.append(spare)
+        if done:
+            return dx if want_dx else None
+    spare = onp.empty((n * m if relu else 0) + (panel(k, m) if want_dx else 0), g.dtype)
+    dw_later = dw is not None and for_blas(n, k * m, LONG_BACK)
+    dx_later = want_dx and (for_blas(n, k * m, LONG) or n == 1)
+    now = NONE2 if dw_later else to_w, to_b, NONE2 if dx_later else dx
     if not backward_loop.fast(g, y, x, w, relu, *now, spare):
-        if not (
-            x.shape == (n, k) and g.shape == y.shape == (n, m) and now[0].size in (0, k * m) and now[1].size in (0, m)
-        ):
-            raise ValueError(
-                f"gradient {g.shape}, output {y.shape}, x {x.shape} and weight {w.shape[::-1]} do not fit together"
-            )
+        _check_fit(g, y, x, w, to_w, to_b)
         _backward(g, y, x, w, relu, *now, spare)
     h = spare[: n * m].reshape(n, m) if relu else g
     if dw_later:
@@ -69,6 +73,16 @@ def backward(
     if dx_later:
         onp.matmul(h, w.T, out=dx)
     return dx if want_dx else None
+
+
+def _check_fit(
+    g: onp.ndarray, y: onp.ndarray, x: onp.ndarray, w: onp.ndarray, dw: onp.ndarray, db: onp.ndarray
+) -> None:
+    n, (k, m) = len(x), w.shape
+    if not (x.shape == (n, k) and g.shape == y.shape == (n, m) and dw.size in (0, k * m) and db.size in (0, m)):
+        raise ValueError(
+            f"gradient {g.shape}, output {y.shape}, x {x.shape} and weight {w.shape[::-1]} do not fit together"
+        )
 
 
 def panel(k: int, m: int) -> int:

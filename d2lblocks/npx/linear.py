@@ -14,6 +14,7 @@ from d2lblocks.np.ndarray import ndarray
 from d2lblocks.np.products import matmul
 from d2lblocks.npx.activation import RAW, gated
 from d2lblocks.op import composed, op
+from d2lblocks.tape import Node, buffers
 
 
 @op
@@ -40,22 +41,33 @@ dense.title = "fully_connected"
 
 @dense.vjps
 def _(g, z, wanted, x, weight, bias=None, flatten=True, act=None):
-    rows = x if x.ndim == 2 else x.reshape((-1, weight.shape[1]))
-    if act is not None and (act != "relu" or type(g) is not onp.ndarray):
-        g, act = gated(g, z, act), None
-    flat = g if g.ndim == 2 else g.reshape((-1, weight.shape[0]))
-    if type(flat) is onp.ndarray and wanted[1] is not None:
-        dw = onp.empty_like(weight) if wanted[1] is True else wanted[1]
-        db = wanted[2] if len(wanted) > 2 else None
-        db = onp.empty_like(bias) if db is True else db
-        y = z if z.ndim == 2 else z.reshape(flat.shape)
-        dx = kernel.backward(flat, y, rows, weight.T, act == "relu", dw.T, db, wanted[0] is not None)
-    else:
-        flat = gated(flat, z, act)
-        dw = None if wanted[1] is None else flat.T @ rows
-        db = None if len(wanted) < 3 or wanted[2] is None else flat.sum(axis=0)
-        dx = None if wanted[0] is None else flat.dot(weight)
-    return [dx if dx is None or dx.shape == x.shape else dx.reshape(x.shape), dw, db]
+    # With h = g act'(x Wᵀ + b): dx = h W, dW = hᵀ x, and db is the sum of the rows of h.
+    h = gated(g, z, act).reshape((-1, weight.shape[0]))
+    dx = None if wanted[0] is None else h.dot(weight).reshape(x.shape)
+    dw = None if wanted[1] is None else h.T @ x.reshape((-1, weight.shape[1]))
+    db = None if bias is None or wanted[2] is None else h.sum(axis=0)
+    return [dx, dw, db]
+
+
+def _by_kernel(node: Node, g: onp.ndarray, grads: dict | None) -> list:
+    """The same on raw numbers, by one kernel, and where it can be into the gradients of the weights themselves."""
+    x, weight, bias = node.args
+    y, act = node.outs, node.settings.get("act")
+    dx, dw, db = buffers(node.parents, grads)
+    if act is not None and act != "relu":
+        g, act = gated(g, y, act), None
+    dw = onp.empty_like(weight) if dw is True else dw
+    db = onp.empty_like(bias) if db is True else db
+    to_w = None if dw is None else dw.T
+    if x.ndim == 2:
+        return [kernel.backward(g, y, x, weight.T, act == "relu", to_w, db, dx is not None), dw, db]
+    m, k = weight.shape
+    g, y, rows = g.reshape((-1, m)), y.reshape((-1, m)), x.reshape((-1, k))
+    dx = kernel.backward(g, y, rows, weight.T, act == "relu", to_w, db, dx is not None)
+    return [dx if dx is None else dx.reshape(x.shape), dw, db]
+
+
+dense.quick = _by_kernel
 
 
 def fully_connected(data: ndarray, weight: ndarray, bias: ndarray | None = None, num_hidden: int | None = None,

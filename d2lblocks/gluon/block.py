@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from d2lblocks import io
 from d2lblocks.errors import (
@@ -65,6 +65,10 @@ class Block(Rich):
     _containers: tuple = ()  # names of attributes that were given a list, tuple, set or dict
     _placed = False  # whether it was made a child of some block
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
+
+    if TYPE_CHECKING:  # attributes are what is assigned: a checker of types cannot know them all
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, prefix: str | None = None, params: ParameterDict | None = None, **unknown: Any):
         if unknown:

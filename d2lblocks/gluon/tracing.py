@@ -35,11 +35,11 @@ class DataDependent(ArrayTypeError):
 class Traced(ndarray):
     """An array in a forward that is being traced."""
 
-    __slots__ = ("_trace", "_raw", "_place")
+    __slots__ = ("_trace", "_raw", "_number")
 
     def __init__(self, trace: Trace, raw: Any, place: int):
         self._node, self._out, self._written_at, self._ctx = None, 0, None, None
-        self._trace, self._raw, self._place = trace, raw, place
+        self._trace, self._raw, self._number = trace, raw, place
 
     shape = property(lambda self: self._raw.shape)
     ndim = property(lambda self: self._raw.ndim)
@@ -103,7 +103,7 @@ class Trace:
         self.inputs = tuple([self._new(a._data) if type(a) is ndarray else a for a in args])
         for x, given in zip(self.inputs, args, strict=True):
             if type(x) is Traced:
-                self.values[x._place].wanted = given._node is not None
+                self.values[x._number].wanted = given._node is not None
 
     def _new(self, raw: Any, held: ndarray | None = None) -> Traced:
         self.values.append(Value(raw, held))
@@ -129,19 +129,19 @@ class Trace:
         z = op.apply(tuple([wrap(a._raw) if type(a) is Traced else a for a in stand_ins]), settings)
         self.drawn += _drawn() - drawn
         outs = tuple([self._new(part._data) for part in (z if type(z) is tuple else (z,))])
-        places = [a._place if type(a) is Traced else Plain(a) for a in stand_ins]
-        self.steps.append(Step(op, places, settings, [y._place for y in outs]))
+        places = [a._number if type(a) is Traced else Plain(a) for a in stand_ins]
+        self.steps.append(Step(op, places, settings, [y._number for y in outs]))
         return outs if type(z) is tuple else outs[0]
 
     def finished(self, outputs: list) -> Program:
         """Return the program that ends in these outputs."""
-        places = [y._place if type(y) is Traced and y._trace is self else -1 for y in outputs]
+        places = [y._number if type(y) is Traced and y._trace is self else -1 for y in outputs]
         made = {k for step in self.steps for k in step.outs}
         if not places or len(set(places)) < len(places) or not made.issuperset(places):
             raise Untraceable  # nothing is computed: an input comes out as it went in
         if _drawn() - self.before != self.drawn:
             raise Untraceable
-        inputs = [x._place for x in self.inputs if type(x) is Traced]
+        inputs = [x._number for x in self.inputs if type(x) is Traced]
         return Program(self.title, self.values, inputs, self.steps, places, self.flags[0])
 
 

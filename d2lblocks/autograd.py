@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as onp
 
@@ -16,71 +16,73 @@ GRAD_REQS = ("write", "add", "null")
 # ---------------------------------------------------------------------------------------------- flags
 
 
-class _Mode:
-    """Sets the two flags for the length of a `with`, and puts back what was there before."""
+class _Called(type):
+    """The class of scopes: `with autograd.record:` without parentheses says what is missing."""
 
-    __slots__ = ("_set", "_before")
+    def __enter__(cls) -> None:
+        raise TypeError(f"Parentheses are missing: write `with autograd.{cls.__name__}():`, not a bare {cls.__name__}.")
 
-    def __init__(self, recording: bool | None, training: bool | None):
-        self._set = recording, training
-        self._before: list[tuple[bool, bool]] = []  # one entry per `with`: a scope may be entered again inside itself
-
-    def __enter__(self) -> _Mode:
-        self._before.append((state.recording, state.training))
-        recording, training = self._set
-        if recording is not None:
-            state.recording = recording
-        if training is not None:
-            state.training = training
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        state.recording, state.training = self._before.pop()
-
-
-class _NeedsCall:
-    """`with autograd.record:` without parentheses: say what is missing."""
-
-    def __init__(self, make: Callable[..., _Mode]):
-        self._make = make
-        self.__doc__ = make.__doc__
-        self.__name__ = self.__qualname__ = make.__name__
-        self.__wrapped__ = make
-
-    def __call__(self, *args: Any, **kwargs: Any) -> _Mode:
-        return self._make(*args, **kwargs)
-
-    def __enter__(self) -> None:
-        raise TypeError(
-            f"Parentheses are missing: write `with autograd.{self.__name__}():`, not a bare {self.__name__}."
-        )
-
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(cls, *exc: Any) -> None:
         """Never reached: entering has raised."""
 
 
-@_NeedsCall
-def record(train_mode: bool = True) -> _Mode:
-    """Return a scope in which operations are recorded for `backward()`; `train_mode` also switches dropout on."""
-    return _Mode(True, train_mode)
+class _Mode(metaclass=_Called):
+    """Sets the two flags for the length of a `with`, and puts back what was there before."""
+
+    __slots__ = ("_recording", "_training", "_before")
+
+    def __init__(self, recording: bool | None, training: bool | None):
+        self._recording, self._training = recording, training
+        self._before: Any = (
+            None  # the flags there were, and what stood here: a scope may be entered again inside itself
+        )
+
+    def __enter__(self) -> Self:
+        self._before = state.recording, state.training, self._before
+        if self._recording is not None:
+            state.recording = self._recording
+        if self._training is not None:
+            state.training = self._training
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        state.recording, state.training, self._before = self._before
 
 
-@_NeedsCall
-def pause(train_mode: bool = False) -> _Mode:
-    """Return a scope inside `record()` in which nothing is recorded."""
-    return _Mode(False, train_mode)
+class record(_Mode):  # noqa: N801
+    """A scope in which operations are recorded for `backward()`; `train_mode` also switches dropout on."""
+
+    __slots__ = ()
+
+    def __init__(self, train_mode: bool = True):
+        self._recording, self._training, self._before = True, train_mode, None
 
 
-@_NeedsCall
-def train_mode() -> _Mode:
-    """Return a scope that behaves as in training (dropout on); recording stays as it is."""
-    return _Mode(None, True)
+class pause(_Mode):  # noqa: N801
+    """A scope inside `record()` in which nothing is recorded."""
+
+    __slots__ = ()
+
+    def __init__(self, train_mode: bool = False):
+        super().__init__(False, train_mode)
 
 
-@_NeedsCall
-def predict_mode() -> _Mode:
-    """Return a scope that behaves as in prediction (dropout off); recording stays as it is."""
-    return _Mode(None, False)
+class train_mode(_Mode):  # noqa: N801
+    """A scope that behaves as in training (dropout on); recording stays as it is."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, True)
+
+
+class predict_mode(_Mode):  # noqa: N801
+    """A scope that behaves as in prediction (dropout off); recording stays as it is."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, False)
 
 
 def is_recording() -> bool:

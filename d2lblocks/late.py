@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.kernels.dense import NONE, SHORT, SPAN, descend, forward_loop
+from d2lblocks.tape import Due
 
 BIG = 2**15  # numbers of a weight for which it pays off
 MANY = 2  # so many times as many numbers as x, which is copied
@@ -19,7 +20,13 @@ def pays_off(n: int, k: int, m: int) -> bool:
     return k * m >= max(BIG, MANY * n * k) and n <= max(SHORT, SPAN // m)
 
 
-class Late:
+def waiting(n: int, grad: onp.ndarray) -> Late | None:
+    """Return room for the factors of a gradient (m, k) from n examples; None where it is better multiplied out at once."""
+    m, k = grad.shape
+    return Late(n, k, m) if pays_off(n, k, m) and grad.dtype == onp.float32 and grad.T.flags.carray else None
+
+
+class Late(Due):
     """The gradient hᵀ x of a weight (m, k) whose columns lie side by side: t (k, n), xᵀ, and h (n, m) are kept for it."""
 
     __slots__ = ("t", "h", "step")

@@ -299,9 +299,11 @@ class Table:
     def waits(self, a: int, n: int) -> bool:
         """Return whether the gradient of a layer's weight is better not written out: see late.py."""
         m, k = self.values[a].shape
-        if a not in self.plan.ends or not pays_off(n, k, m):
-            return False
-        return sum(step.args.count(a) for step in self.plan.program.steps) == 1
+        return a in self.plan.ends and pays_off(n, k, m) and self.uses(a) == 1
+
+    def uses(self, a: int) -> int:
+        """Return how often a value is an argument."""
+        return sum(step.args.count(a) for step in self.plan.program.steps)
 
     def late(self, a: int, n: int) -> tuple[int, int]:
         """Let the gradient of a layer's weight wait; returns the places of its factors, xᵀ and h."""

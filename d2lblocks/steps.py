@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.tape import Node, changes
+from d2lblocks.tape import Due, Node, changes
 
 ELSEWHERE: Any = (None, 0)  # stands for a place where no leaf's own buffer is
 
@@ -44,6 +44,7 @@ def backward(plan: Any, i: int, step: Any, table: Any) -> Callable:
     parents: list = [None] * len(step.args)
     for n in wanted:  # a rule may write into a leaf's own buffer, see tape.buffers
         parents[n] = (first[n] and places.get(step.args[n])) or ELSEWHERE
+    sole = {n for n in wanted if parents[n] is not ELSEWHERE and table.uses(step.args[n]) == 1}
 
     def call() -> None:
         args = [plan.array(a) if type(a) is int else a.value for a in step.args]
@@ -54,10 +55,21 @@ def backward(plan: Any, i: int, step: Any, table: Any) -> Callable:
         g = [plan.gradient(k) for k in step.outs]
         parts = step.op.pullback(node, g[0] if len(g) == 1 else g, {} if plan.bound == changes[0] else None, None)
         for n in wanted:
-            buffer, part = plan.gradient(step.args[n]), parts[n]
-            if first[n] and part is not buffer:
-                buffer[...] = 0 if part is None else part
-            elif not first[n] and part is not None:
-                buffer += part
+            if n in sole:
+                plan.lates.pop(parents[n], None)
+                if isinstance(parts[n], Due):
+                    plan.lates[parents[n]] = parts[n]
+                    continue
+            _put(plan.gradient(step.args[n]), parts[n], first[n])
 
     return call
+
+
+def _put(buffer: onp.ndarray, part: Any, first: bool) -> None:
+    """Write a part of a gradient into its buffer, or add it to what is there."""
+    if isinstance(part, Due):
+        part.write(buffer)
+    elif first and part is not buffer:
+        buffer[...] = 0 if part is None else part
+    elif not first and part is not None:
+        buffer += part

@@ -71,6 +71,21 @@ def mark(cells: Iterable[list[int]]) -> None:
         cell[0] = now
 
 
+class Due:
+    """A gradient that is not written out yet: see late.py."""
+
+    __slots__ = ()
+
+    def write(self, grad: onp.ndarray) -> None:
+        """Write it into this buffer."""
+        raise NotImplementedError
+
+    def __add__(self, other: Any) -> Any:
+        written = onp.empty_like(other)
+        self.write(written)
+        return written + other
+
+
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 
@@ -78,7 +93,7 @@ class Leaf:
 
     def __init__(self, grad: onp.ndarray, req: str):
         self.buffer = grad
-        self.late: Any = None  # a gradient that is not in the buffer yet, see late.py
+        self.late: Any = None  # what is due to be written into the buffer
         self.req = req
         self.fresh = False  # has a backward pass written here since the last update?
         self.age = next(_clock)
@@ -105,7 +120,11 @@ class Leaf:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""
         if self.req == "write":
             self.late = None
-            if g is not self.buffer:  # else the rule has written it there
+            if g is self.buffer:  # the rule has written it there
+                pass
+            elif isinstance(g, Due):
+                self.late = g
+            else:
                 self.buffer[...] = g
         elif self.req == "add":
             onp.add(self.grad, g, self.grad, casting="unsafe")

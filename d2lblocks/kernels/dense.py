@@ -48,26 +48,29 @@ def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -
 
 def backward(
     g: onp.ndarray, y: onp.ndarray, x: onp.ndarray, w: onp.ndarray, relu: bool,
-    dw: onp.ndarray | None, db: onp.ndarray | None, want_dx: bool,
+    dw: onp.ndarray | None, db: onp.ndarray | None, want_dx: bool, t: onp.ndarray = NONE2, h: onp.ndarray = NONE2,
 ) -> onp.ndarray | None:  # fmt: skip
-    """Write the gradients of w and b into dw (k, m) and db (m,), where these are, and return the one of x if it is wanted."""
+    """Write the gradients of w and b into dw (k, m) and db (m,), where these are, and return the one of x if it is wanted.
+
+    With t (k, n) and h (n, m) instead of dw, its factors are written there: dw = t h.
+    """
     n, (k, m) = len(x), w.shape
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
     to_w, to_b = NONE2 if dw is None else dw, NONE if db is None else db
     if n * m <= ROOM and n * k * m <= SHARED and (not want_dx or k * m <= ROW):  # nothing for BLAS, little room needed
         spare = _spares.pop() if _spares else onp.empty(ROOM + ROW, onp.float32)
-        done = backward_loop.fast(g, y, x, w, relu, to_w, to_b, dx, spare)
+        done = backward_loop.fast(g, y, x, w, relu, to_w, to_b, dx, t, h, spare)
         _spares.append(spare)
         if done:
             return dx if want_dx else None
     spare = onp.empty((n * m if relu else 0) + (panel(k, m) if want_dx else 0), g.dtype)
     dw_later = dw is not None and for_blas(n, k * m, LONG_BACK)
     dx_later = want_dx and (for_blas(n, k * m, LONG) or n == 1)
-    now = NONE2 if dw_later else to_w, to_b, NONE2 if dx_later else dx
+    now = NONE2 if dw_later else to_w, to_b, NONE2 if dx_later else dx, t, h
     if not backward_loop.fast(g, y, x, w, relu, *now, spare):
         _check_fit(g, y, x, w, to_w, to_b)
         _backward(g, y, x, w, relu, *now, spare)
-    h = spare[: n * m].reshape(n, m) if relu else g
+    h = h if h.size else spare[: n * m].reshape(n, m) if relu else g
     if dw_later:
         onp.matmul(x.T, h, out=dw)
     if dx_later:
@@ -133,11 +136,14 @@ def finish(y: Matrix, b: Vector, relu: bool):
                 y[i, j] = zero if y[i, j] < zero else y[i, j]  # NaN is not below 0 and stays
 
 
-def _backward(g, y, x, w, relu, dw, db, dx, spare):  # by BLAS
-    h = g
-    if relu:
-        h = spare[: g.size].reshape(g.shape)
-        onp.copyto(h, onp.where(y > 0, g, g.dtype.type(0)))
+def _backward(g, y, x, w, relu, dw, db, dx, t, h, spare):  # by BLAS
+    if relu or h.size:
+        h = h if h.size else spare[: g.size].reshape(g.shape)
+        onp.copyto(h, onp.where(y > 0, g, g.dtype.type(0)) if relu else g)
+    else:
+        h = g
+    if t.size:
+        t[...] = x.T
     if dw.size:
         onp.matmul(x.T, h, out=dw)
     if db.size:
@@ -148,27 +154,31 @@ def _backward(g, y, x, w, relu, dw, db, dx, spare):  # by BLAS
 
 @kernel(_backward)
 def backward_loop(g: Matrix, y: Matrix, x: Matrix, w: Matrix, relu: bool, dw: Matrix, db: Vector, dx: Matrix,
-                  spare: Vector) -> bool:  # fmt: skip
-    """dw = xᵀ h, db = sum of the rows of h, dx = h wᵀ, where h = g, if `relu` only where y > 0; all but empty ones.
+                  t: Matrix, h: Matrix, spare: Vector) -> bool:  # fmt: skip
+    """dw = xᵀ h, db = sum of the rows of h, dx = h wᵀ, where h = g, if `relu` only where y > 0; t = xᵀ; all but empty ones.
 
     Shapes:
-        g, y: (n, m);  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  spare: h if `relu`, then a `panel` if dx is wanted
+        g, y, h: (n, m);  x, dx: (n, k);  w, dw: (k, m);  db: (m,);  t: (k, n);  spare: h if `relu`, then a `panel` for dx
     """
     n, k = x.shape
     m = w.shape[1]
-    of_h = n * m if relu else 0
+    of_h = n * m if relu and not h.size else 0
     if w.shape[0] != k or g.shape != (n, m) or y.shape != (n, m) or spare.size < of_h + (m if dx.size else 0):
         return False
     if (dw.size and dw.shape != (k, m)) or (db.size and db.size != m) or (dx.size and dx.shape != (n, k)):
         return False
-    h, zero = address(g), g.dtype.type(0)
-    if relu:
-        h = address(spare)
-        for i in range(n):
-            for j in range(m):
-                spare[i * m + j] = g[i, j] if y[i, j] > zero else zero
+    if (t.size and t.shape != (k, n)) or (h.size and h.shape != (n, m)):
+        return False
+    of_g, zero = address(g), g.dtype.type(0)
+    if relu or h.size:
+        of_g = address(h) if h.size else address(spare)
+        f, z, to = floats(address(g), n * m), floats(address(y), n * m), floats(of_g, n * m)
+        for i in range(n * m):
+            to[i] = f[i] if z[i] > zero or not relu else zero
+    if t.size:
+        transpose(n, k, address(x), k, address(t), n)
     to_x, to_w, to_b = address(dx) if dx.size else 0, address(dw) if dw.size else 0, address(db) if db.size else 0
-    gradients(n, k, m, address(x), address(w), h, to_x, to_w, to_b, address(spare) + 4 * of_h, spare.size - of_h)
+    gradients(n, k, m, address(x), address(w), of_g, to_x, to_w, to_b, address(spare) + 4 * of_h, spare.size - of_h)
     return True
 
 

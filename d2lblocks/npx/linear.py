@@ -9,6 +9,7 @@ import numpy as onp
 
 from d2lblocks.errors import ArgumentError
 from d2lblocks.kernels import dense as kernel
+from d2lblocks.late import BIG, waiting
 from d2lblocks.np.moves import scatter, swapaxes
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.np.products import matmul
@@ -56,8 +57,12 @@ def _by_kernel(node: Node, g: onp.ndarray, grads: dict | None) -> list:
     dx, dw, db = buffers(node.parents, grads)
     if act is not None and act != "relu":
         g, act = gated(g, y, act), None
-    dw = onp.empty_like(weight) if dw is True else dw
     db = onp.empty_like(bias) if db is True else db
+    if dw is True:
+        dw = onp.empty_like(weight)
+    elif dw is not None and weight.size >= BIG and x.ndim == 2 and (late := waiting(len(x), dw)) is not None:
+        dx = kernel.backward(g, y, x, weight.T, act == "relu", None, db, dx is not None, late.t, late.h)
+        return [dx, late, db]
     to_w = None if dw is None else dw.T
     if x.ndim == 2:
         return [kernel.backward(g, y, x, weight.T, act == "relu", to_w, db, dx is not None), dw, db]

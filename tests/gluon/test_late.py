@@ -1,5 +1,9 @@
 """Gradients that wait to be multiplied out: whoever looks sees them, and plain SGD takes the very same step without them."""
 
+import copy
+from contextlib import contextmanager
+from unittest import mock
+
 import numpy as onp
 import pytest
 from hypothesis import given, settings
@@ -8,6 +12,7 @@ from hypothesis import strategies as st
 from d2lblocks import autograd, gluon, np, npx
 from d2lblocks.kernels import program as kernel
 from d2lblocks.late import BIG
+from d2lblocks.npx import linear
 from tests.gluon.twins import mlp, same, twins
 
 pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
@@ -83,6 +88,17 @@ class Training:
         self.weight.grad_req = "write"
 
 
+@contextmanager
+def late():
+    """Let gradients wait, as they do."""
+    yield
+
+
+def at_once():
+    """Let no gradient of a net as written wait."""
+    return mock.patch.object(linear, "waiting", lambda *_: None)
+
+
 ACTIONS = [
     "backward",
     "many",
@@ -109,23 +125,29 @@ ACTIONS = [
 def test_whatever_is_done_the_gradients_are_those_of_the_net_as_written(actions, options, seed):
     npx.random.seed(seed)
     results = []
-    for net in twins(mlp(*SIZES)):
+    net, hybrid = twins(mlp(*SIZES))
+    for one, way in ((copy.deepcopy(net), at_once), (net, late), (hybrid, late)):
         npx.random.seed(seed + 1)
-        net(np.zeros((4, SIZES[0])))
-        one = Training(net, **options)
-        for action in ["backward", "step", *actions, "look"]:
-            getattr(one, action)()
-        results.append([*one.seen, *[p.data().asnumpy() for p in net.collect_params().values()]])
-    same(*results, steps=len(actions) + 2)
+        one(np.zeros((4, SIZES[0])))
+        training = Training(one, **options)
+        with way():
+            for action in ["backward", "step", *actions, "look"]:
+                getattr(training, action)()
+        results.append([*training.seen, *[p.data().asnumpy() for p in one.collect_params().values()]])
+    at_once_found, *others = results
+    for found in others:
+        same(at_once_found, found, steps=len(actions) + 2)
 
 
+@pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("n", [1, 4, 40, 70])
-def test_a_step_of_sgd_is_the_same_to_the_last_bit(n):
+def test_a_step_of_sgd_is_the_same_to_the_last_bit(n, hybrid):
     weights = []
     for looks in (False, True):
         npx.random.seed(1)
         net = mlp(*SIZES)
-        net.hybridize()
+        if hybrid:
+            net.hybridize()
         net(np.zeros((n, SIZES[0])))
         one = Training(net)
         for _ in range(3):
@@ -156,8 +178,9 @@ def test_it_is_still_there_after_the_step_and_the_next_forward():
     same(*found)
 
 
-def test_a_gradient_in_somebodys_hands_is_written_at_once():
-    _, net = twins(mlp(*SIZES))
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_gradient_in_somebodys_hands_is_written_at_once(which):
+    net = twins(mlp(*SIZES))[which]
     net(np.zeros((4, SIZES[0])))
     one = Training(net)
     one.backward()
@@ -165,6 +188,26 @@ def test_a_gradient_in_somebodys_hands_is_written_at_once():
     one.backward()
     assert one.leaf.late is None
     onp.testing.assert_array_equal(one.held.asnumpy(), one.weight.grad().asnumpy())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_gradient_waits_too_where_the_product_is_for_blas(times):
+    found = []
+    for net in twins(mlp(1024, 1024, 1024, 3)):
+        npx.random.seed(3)
+        X = np.random.normal(size=(16, 1024))
+        net(X)
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+        leaves = [net[k].weight.data()._node for k in range(2)]
+        for _ in range(3):
+            with autograd.record():
+                l = sum(net(X) for _ in range(times)).sum()  # noqa: E741
+            l.backward()
+            waiting = [leaf.late is not None for leaf in leaves]
+            trainer.step(16)
+        assert all(waiting) is (times == 1)
+        found.append([p.data().asnumpy() for p in net.collect_params().values()])
+    same(*found, steps=3)
 
 
 def test_two_calls_in_one_backward_after_one_that_waits():
@@ -181,8 +224,9 @@ def test_two_calls_in_one_backward_after_one_that_waits():
     same(*found, steps=3)
 
 
-def test_small_weights_do_not_wait():
-    _, net = twins(mlp(8, 4, 2))
+@pytest.mark.parametrize("which", [0, 1])
+def test_small_weights_do_not_wait(which):
+    net = twins(mlp(8, 4, 2))[which]
     net(np.zeros((4, 8)))
     with autograd.record():
         y = net(np.ones((4, 8)))

@@ -32,11 +32,11 @@ def dense_forward(rng, n, k, m, odd):
 
 def dense_backward(rng, n, k, m, odd):
     g, y, x, w = drawn(rng, n, m, odd=odd), drawn(rng, n, m, odd=odd), drawn(rng, n, k), drawn(rng, k, m)
-    relu, *wanted = (bool(choice) for choice in rng.integers(2, size=4))
-    dw, db, dx = (onp.full(shape, 9, "float32") for shape in ((k, m), (m,), (n, k)))
-    dw, db, dx = (a if want else a[tuple([slice(0)] * a.ndim)] for a, want in zip((dw, db, dx), wanted, strict=True))
+    relu, *wanted = (bool(choice) for choice in rng.integers(2, size=6))
+    all_of = [onp.full(shape, 9, "float32") for shape in ((k, m), (m,), (n, k), (k, n), (n, m))]  # dw, db, dx, t, h
+    some_of = [a if want else a[tuple([slice(0)] * a.ndim)] for a, want in zip(all_of, wanted, strict=True)]
     spare = n * m * relu + int(rng.integers(m, 20 * m))
-    return g, y, x, w, relu, dw, db, dx, onp.empty(spare, "float32")
+    return g, y, x, w, relu, *some_of, onp.empty(spare, "float32")
 
 
 def descend(rng, n, k, m, odd):

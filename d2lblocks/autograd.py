@@ -140,7 +140,7 @@ def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str
                 f"{x._data.dtype} and {g._data.shape} {g._data.dtype}."
             )
     for x, g, req in zip(variables, gradients, reqs, strict=True):
-        x._node, x._out = Leaf(g._data, req), 0
+        x._node, x._out = Leaf(g._data, req, x._watch()), 0
 
 
 def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -203,7 +203,7 @@ def grad(
 class _Level(Recorded):
     """The op of a gradient that does not depend on x: its own gradient is 0."""
 
-    name = title = "constant gradient"
+    name, title, reads = "constant gradient", "constant gradient", False
 
     def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         return node.args if lift is None else [lift(node.args[0], None, 0)]
@@ -213,7 +213,7 @@ def _rooted(gradient: Any, x: Any) -> Any:
     """Return the gradient on the tape, also where it is constant: d(dy/dx)/dx is 0 then, not an error."""
     if gradient._node is None:
         zeros = onp.zeros_like(gradient._data)
-        gradient._node = Node(_Level(), [zeros], {}, [x._place()], gradient._data, 1, [])
+        gradient._node = Node(_Level(), [zeros], {}, [x._place()], gradient._data, 1, ())
     return gradient
 
 
@@ -269,7 +269,7 @@ class Function(Recorded):
     An instance is called once with arrays; `save_for_backward` keeps what `backward` needs in `saved_tensors`.
     """
 
-    name = title = "Function"
+    name, title, reads = "Function", "Function", False
 
     def __init__(self) -> None:
         self._saved: tuple = ()
@@ -303,7 +303,7 @@ class Function(Recorded):
             _check_array(y, f"What {type(self).__name__}.forward() returns")
         raw = tuple(y._data for y in listed)
         node = Node(
-            self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, len(raw), []
+            self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, len(raw), ()
         )
         made = []
         for k, y in enumerate(listed):

@@ -74,7 +74,6 @@ class Program(Recorded):
         held: list[Any] = [values[k].held for k in self.leaves]
         self.places = [x._node for x in held]
         self.ends = Ends() if any(values[k].wanted for k in inputs) else Ends([None] * len(inputs) + self.places)
-        self.cells = [x._watch() for x in held]
         arrays: list[Any] = [v.held for v in values if v.held is not None]
         self.facts = [(x, x._data, x._node) for x in arrays]
         self.plans: list[Held] = []
@@ -101,17 +100,11 @@ class Program(Recorded):
         found = held.plan.forward([x._data for x in arguments])
         if not self.recording:
             return tuple([wrap(z) for z in found])
-        cell = [0]
         parents = self.ends or [x._place() for x in arguments] + self.places
-        watched = [cell, *[x._written_at or x._watch() for x in arguments], *self.cells]
+        watched = [x._written_at or x._watch() for x in arguments if x._node is None]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
         node = Node(self, held, {}, parents, outs, len(found), watched)
-        made = []
-        for k, z in enumerate(found):
-            y = wrap(z)
-            y._node, y._out, y._written_at = node, k, cell
-            made.append(y)
-        return tuple(made)
+        return tuple([wrap(z, None, node, k) for k, z in enumerate(found)])
 
     def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradients of the inputs and of the leaves: the table runs backward."""

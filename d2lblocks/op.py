@@ -141,18 +141,19 @@ class Op(Recorded, Rich):
 
     def _recorded(self, args: Any, raw: list, settings: dict, z: Any, shown: Any, ctx: Any) -> Any:
         """Wrap the result and leave the node that made it."""
-        parents, cell = [], [0]
-        watched = [cell]
+        parents, watched = [], ()
         for a in args:
-            if type(a) is Array:
+            if type(a) is not Array:
+                parents.append(None)
+            elif a._node is not None:
                 parents.append((a._node, a._out) if a._out else a._node)
-                watched.append(a._written_at or a._watch())
             else:
                 parents.append(None)
+                watched += (a._written_at or a._watch(),)
         if type(shown) is not tuple:
-            return wrap(shown, ctx, Node(self, raw, settings, parents, z, 1, watched), 0, cell)
+            return wrap(shown, ctx, Node(self, raw, settings, parents, z, 1, watched))
         node = Node(self, raw, settings, parents, z, len(shown), watched)
-        return tuple([wrap(part, ctx, node, k, cell) for k, part in enumerate(shown)])
+        return tuple([wrap(part, ctx, node, k) for k, part in enumerate(shown)])
 
     def _store(self, out: Any, result: Any) -> Any:
         """Write the result into the array given as `out`, which takes the result's place on the tape."""

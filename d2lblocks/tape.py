@@ -51,8 +51,8 @@ class Variable:
     _written_at: list[int] | None  # one cell per buffer, shared by views: when it was last written since somebody cared
 
     def _written(self) -> None:
-        if self._written_at is not None:
-            self._written_at[0] = _last_write[0] = next(_clock)
+        if self._written_at is not None or type(self._node) is Node:
+            self._watch()[0] = _last_write[0] = next(_clock)
 
     def _place(self) -> Any:
         """Return where its gradients gather: at what made it, with the number of the output unless it is the first."""
@@ -61,6 +61,8 @@ class Variable:
     def _watch(self) -> list[int]:
         if self._written_at is None:
             self._written_at = [0]
+            if type(self._node) is Node:
+                self._node.watch(self._written_at)
         return self._written_at
 
 
@@ -89,10 +91,11 @@ class Due:
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 
-    __slots__ = ("buffer", "late", "req", "fresh", "age")
+    __slots__ = ("buffer", "cell", "late", "req", "fresh", "age")
 
-    def __init__(self, grad: onp.ndarray, req: str):
+    def __init__(self, grad: onp.ndarray, req: str, cell: list[int]):
         self.buffer = grad
+        self.cell = cell  # of the variable
         self.late: Any = None  # what is due to be written into the buffer
         self.req = req
         self.fresh = False  # has a backward pass written here since the last update?
@@ -133,7 +136,7 @@ class Leaf:
         self.fresh = True
 
 
-_lonely = Leaf(onp.zeros(0), "write")
+_lonely = Leaf(onp.zeros(0), "write", [0])
 ALONE = getrefcount(_lonely.buffer)  # the count of a buffer that only its leaf holds
 
 
@@ -146,6 +149,7 @@ class Recorded:
 
     name: str
     title: str
+    reads = True  # its rules may read inputs and outputs again
 
     def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
@@ -172,12 +176,18 @@ class Node:
         self.parents = parents  # per argument: its place, see `whose`, or None if nobody wants its gradient
         self.outs = outs  # a raw array, or a tuple of them
         self.count = count  # how many outputs the caller got
-        self.watched = watched  # the cells of everything that a rule may read again
+        self.watched = watched  # the cells of constants, and of those outputs that have one; leaves know theirs
         self.age = next(_clock)
+
+    def watch(self, cell: list[int]) -> None:
+        """Watch an output from now on: somebody could write there."""
+        if self.args is not None:
+            self.watched = (*self.watched, cell)
 
     def refuse_changed(self) -> None:
         """Raise if numbers were overwritten after the recording: the gradient would be silently wrong."""
-        if any(cell[0] > self.age for cell in self.watched):
+        cells = [*self.watched, *[place.cell for place in self.parents if type(place) is Leaf]]
+        if self.op.reads and any(cell[0] > self.age for cell in cells):
             raise NotRecordedError(
                 f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
                 "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."

@@ -26,13 +26,13 @@ from d2lblocks.tape import Leaf, Variable, changes, state
 _new = object.__new__
 
 
-def wrap(raw: Any, ctx: Context | None = None, node: Any = None, out: int = 0, written_at: Any = None) -> ndarray:
+def wrap(raw: Any, ctx: Context | None = None, node: Any = None, out: int = 0) -> ndarray:
     """Make an array of a raw NumPy array, without copying and without asking; `node` is what made it."""
     x = _new(ndarray)
     x._data = raw if type(raw) is onp.ndarray else onp.asarray(raw)
     x._node = node
     x._out = out
-    x._written_at = written_at
+    x._written_at = None
     x._ctx = ctx
     return x
 
@@ -86,7 +86,7 @@ class ndarray(Variable, Rich):
             raise ArrayTypeError(
                 f"Only float arrays have gradients, this one is {self.dtype}; use x.astype('float32')."
             )
-        self._node, self._out = Leaf(onp.zeros_like(self._data), grad_req), 0
+        self._node, self._out = Leaf(onp.zeros_like(self._data), grad_req, self._watch()), 0
 
     def detach(self) -> ndarray:
         """Return the same numbers, off the tape."""

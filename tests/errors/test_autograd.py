@@ -264,6 +264,18 @@ def test_an_index_changed_later(pick):
 
 
 @covers("G7")
+@pytest.mark.parametrize("change", [lambda y: y, lambda y: y[0:1], lambda y: y.detach(), lambda y: y[0:2][1:2]])
+@pytest.mark.parametrize("make", [lambda x: x * 2, lambda x: np.split(x, 1)[0], lambda x: np.split(x, 2)[1]])
+def test_an_output_changed_later(make, change):
+    with autograd.record():
+        y = make(leaf((1.0, 2.0, 3.0, 4.0)))
+        z = (y * y).sum()
+    change(y)[...] = 5
+    with pytest.raises(RuntimeError, match="changed in place"):
+        z.backward()
+
+
+@covers("G7")
 def test_a_constant_that_later_joins_the_graph():
     x, c = leaf(), np.array([3.0, 4.0])
     with autograd.record():

@@ -27,8 +27,10 @@ class Loss(HybridBlock):
             loss = loss * sample_weight
         if self._weight is not None:
             loss = loss * self._weight
-        axes = tuple(i for i in range(loss.ndim) if i != self._batch_axis % max(loss.ndim, 1))
-        return loss.mean(axis=axes) if axes else loss
+        ndim = loss.ndim
+        if ndim < 2:
+            return loss
+        return loss.mean(axis=tuple([i for i in range(ndim) if i != self._batch_axis % ndim]))
 
     def _check_label(self, label: Any) -> None:
         if not isinstance(label, ndarray):
@@ -93,12 +95,13 @@ class SoftmaxCrossEntropyLoss(Loss):
         self._axis, self._sparse_label, self._from_logits = axis, sparse_label, from_logits
 
     def hybrid_forward(self, F: Any, pred: Any, label: Any, sample_weight: Any = None) -> Any:
-        if not -pred.ndim <= self._axis < pred.ndim:
+        ndim = pred.ndim
+        if not -ndim <= self._axis < ndim:
             raise InputError(self, f"expects scores with classes on axis {self._axis}, got shape {pred.shape}.")
-        last = self._axis % pred.ndim == pred.ndim - 1
+        last = self._axis % ndim == ndim - 1
         if self._sparse_label:
             label = self._classes(label, pred)
-        if isinstance(sample_weight, ndarray) and sample_weight.ndim == pred.ndim:  # (n, 1) beside scores (n, k)
+        if isinstance(sample_weight, ndarray) and sample_weight.ndim == ndim:  # (n, 1) beside scores (n, k)
             sample_weight = sample_weight.squeeze(axis=self._axis)
         if self._sparse_label and last and not self._from_logits:
             return self._finished(F.npx.softmax_cross_entropy(pred, label), sample_weight)
@@ -111,13 +114,14 @@ class SoftmaxCrossEntropyLoss(Loss):
     def _classes(self, label: Any, pred: Any) -> Any:
         """Return the labels in the shape of the scores without the axis of the classes."""
         self._check_label(label)
-        axis = self._axis % pred.ndim
-        shape = pred.shape[:axis] + pred.shape[axis + 1 :]
-        if label.shape == shape:
+        whole, given = pred.shape, label.shape
+        axis = self._axis % len(whole)
+        shape = whole[:axis] + whole[axis + 1 :]
+        if given == shape:
             return label
-        if label.shape != (*pred.shape[:axis], 1, *pred.shape[axis + 1 :]):
+        if given != (*whole[:axis], 1, *whole[axis + 1 :]):
             raise ArgumentError(
-                f"{type(self).__name__}: labels of shape {label.shape} do not fit scores of shape {pred.shape}; expected "
+                f"{type(self).__name__}: labels of shape {given} do not fit scores of shape {whole}; expected "
                 f"{shape}, class numbers."
             )
         return label.reshape(shape)

@@ -8,16 +8,23 @@ from d2lblocks.errors import ArgumentError
 from d2lblocks.kernels import cross_entropy as kernel
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.activation import softmax_of
-from d2lblocks.op import composed, op_with_memory
+from d2lblocks.op import op_with_memory
+from d2lblocks.tape import Node
 
 
 @op_with_memory
 def cross_entropy_of(scores, labels):
-    """log(sum(exp(s))) - s[label] over the last axis, and softmax(s) for the rule."""
-    check_labels(labels, scores.shape[-1])
-    rows = scores.reshape(-1, scores.shape[-1])
-    loss, p = kernel.forward(rows, labels.astype(onp.int64).reshape(-1))
-    return loss.reshape(labels.shape), p
+    """log(sum(exp(s))) - s[label] over the last axis; softmax(s) and the labels as integers for the rule."""
+    *leading, k = scores.shape
+    if labels.shape != tuple(leading):
+        raise ArgumentError(f"labels {labels.shape} do not fit scores {scores.shape}")
+    whole = labels.astype(onp.int64).reshape(-1)
+    try:
+        loss, p = kernel.forward(scores if len(leading) == 1 else scores.reshape(-1, k), whole)
+    except IndexError:
+        check_labels(labels, k)
+        raise
+    return loss if len(leading) == 1 else loss.reshape(labels.shape), p, whole
 
 
 cross_entropy_of.title = "softmax_cross_entropy"
@@ -25,12 +32,21 @@ cross_entropy_of.title = "softmax_cross_entropy"
 
 @cross_entropy_of.vjp("scores")
 def _(g, z, scores, labels):
-    raw = onp.asarray(getattr(labels, "_data", labels)).astype(onp.int64)
-    if type(scores) is onp.ndarray:
-        return kernel.backward(g.reshape(-1), raw.reshape(-1), z[1]).reshape(scores.shape)
     # dl/ds = g (softmax(s) - onehot(label)). On the tape softmax is computed again, so that it can be differentiated.
+    raw = onp.asarray(getattr(labels, "_data", labels)).astype(onp.int64)
     target = (onp.arange(scores.shape[-1]) == raw[..., None]).astype(scores.dtype)
     return (softmax_of(scores, axis=-1) - target) * g.reshape((*g.shape, 1))
+
+
+def _by_kernel(node: Node, g: onp.ndarray, grads: dict | None) -> list:
+    """The same on raw numbers, by one kernel and from what the forward has computed."""
+    scores, (_, p, whole) = node.args[0], node.outs
+    if scores.ndim == 2:
+        return [kernel.backward(g, whole, p), None]
+    return [kernel.backward(g.reshape(-1), whole, p).reshape(scores.shape), None]
+
+
+cross_entropy_of.quick = _by_kernel
 
 
 def check_labels(raw: onp.ndarray, k: int) -> None:
@@ -40,9 +56,6 @@ def check_labels(raw: onp.ndarray, k: int) -> None:
         raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
 
 
-@composed
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> ndarray:
     """Return -log softmax(logits)[label], per sample: (..., k), (...) -> (...); labels are class numbers."""
-    if labels.shape != logits.shape[:-1]:
-        raise ArgumentError(f"softmax_cross_entropy: labels {labels.shape} do not fit scores {logits.shape}.")
-    return cross_entropy_of(logits, labels)
+    return cross_entropy_of.apply((logits, labels), {})

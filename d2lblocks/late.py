@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as onp
 
 from d2lblocks.kernels.dense import NONE, SHORT, SPAN, descend, forward_loop
-from d2lblocks.tape import Due
+from d2lblocks.tape import Due, Leaf
 
 BIG = 2**15  # numbers of a weight for which it pays off
 MANY = 2  # so many times as many numbers as x, which is copied
@@ -20,10 +20,16 @@ def pays_off(n: int, k: int, m: int) -> bool:
     return k * m >= max(BIG, MANY * n * k) and n <= max(SHORT, SPAN // m)
 
 
-def waiting(n: int, grad: onp.ndarray) -> Late | None:
-    """Return room for the factors of a gradient (m, k) from n examples; None where it is better multiplied out at once."""
-    m, k = grad.shape
-    return Late(n, k, m) if pays_off(n, k, m) and grad.dtype == onp.float32 and grad.T.flags.carray else None
+def waiting(n: int, leaf: Leaf) -> Late | None:
+    """Return room for the factors of a leaf's gradient (m, k) from n examples; None where it is better multiplied out now.
+
+    A gradient that waits there, or has waited, is about to be replaced: its room will do.
+    """
+    (m, k), old = leaf.buffer.shape, leaf.late
+    if type(old) is Late and old.t.shape == (k, n):
+        return old
+    fits = pays_off(n, k, m) and leaf.buffer.dtype == onp.float32 and leaf.buffer.T.flags.carray
+    return Late(n, k, m) if fits else None
 
 
 class Late(Due):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as onp
 
+from d2lblocks.kernels.buffers import empty
 from d2lblocks.kernels.dense import NONE, SHORT, SPAN, descend, forward_loop
 from d2lblocks.tape import Due, Leaf
 
@@ -38,7 +39,7 @@ class Late(Due):
     __slots__ = ("t", "h", "step")
 
     def __init__(self, n: int, k: int, m: int):
-        self.t, self.h = onp.empty((k, n), onp.float32), onp.empty((n, m), onp.float32)
+        self.t, self.h = empty((k, n), onp.float32), empty((n, m), onp.float32)
         self.step = onp.empty(2, onp.float32)
 
     def write(self, grad: onp.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
-from d2lblocks.kernels.buffers import Results
+from d2lblocks.kernels.buffers import Results, empty, whole, zeros_like
 from d2lblocks.late import BIG, Late, pays_off
 from d2lblocks.steps import backward, forward
 from d2lblocks.tape import changes
@@ -37,7 +37,7 @@ class Plan:
         self.extras: list[onp.ndarray] = []  # buffers of numbers that are no value
         self.remembered: dict[int, int] = {}  # by the result of a row: the place of what it keeps for the row back
         for k in program.inputs:
-            self.raw[k] = onp.empty(program.values[k].shape, program.values[k].dtype)
+            self.raw[k] = empty(program.values[k].shape, program.values[k].dtype)
         self.dead: dict[int, list] = {}  # buffers that can be used again, by their bytes
         self.called: set[int] = set()  # values made by Python: they lie elsewhere each time
         self.reached: set[int] = set()  # places that a gradient gets to
@@ -49,7 +49,7 @@ class Plan:
         self._keep_in_tiles()
         for k, raw in enumerate(self.raw):
             self.where[k] = self.where[k] if raw is None else address(raw)
-        self.spare = onp.empty(self.room, onp.float32)
+        self.spare = empty((self.room,), onp.float32)
         self.slots = onp.array([*self.where, address(self.spare)], onp.int64)
         self.status = onp.zeros(1, onp.int64)
         self.copied = {
@@ -134,7 +134,7 @@ class Plan:
 
     def _buffer(self, value: Any) -> onp.ndarray:
         dead = self.dead.get(value.size * value.dtype.itemsize)
-        return dead.pop().view(value.dtype).reshape(value.shape) if dead else onp.empty(value.shape, value.dtype)
+        return dead.pop().view(value.dtype).reshape(value.shape) if dead else empty(value.shape, value.dtype)
 
     def _drop(self, buffer: onp.ndarray) -> None:
         self.dead.setdefault(buffer.nbytes, []).append(buffer)
@@ -156,7 +156,7 @@ class Plan:
 
     def extra(self, size: int) -> int:
         """Make room for numbers that are no value, such as what a step remembers; returns its place."""
-        buffer = onp.empty(size, onp.float32)
+        buffer = empty((size,), onp.float32)
         self.extras.append(buffer)
         self.where.append(address(buffer))
         return len(self.where) - 1
@@ -194,7 +194,7 @@ class Plan:
     def _made(self, k: int) -> Any:
         """Return a result that no row made: itself if it is new, else a copy."""
         z = self.array(k)
-        return z if self.home[k] == k and k not in self.copied and z.base is None else z.copy()
+        return z if self.home[k] == k and k not in self.copied and whole(z) else z.copy()
 
     def backward(self, gs: list, grads: dict | None) -> list:
         """Return the gradients of inputs and leaves from those of the outputs, None stands for zeros."""
@@ -238,7 +238,7 @@ class Plan:
         fixed, n = True, len(self.raw)
         for k, leaf in self.ends.items():
             own = alone and leaf.free()
-            self.grad[k] = None if own else onp.empty_like(leaf.buffer)
+            self.grad[k] = None if own else zeros_like(leaf.buffer)
             self.slots[n + k] = address(leaf.buffer if own else self.grad[k])
             fixed = fixed and own
         self.bound = changes[0] if fixed else -1

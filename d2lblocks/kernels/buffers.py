@@ -1,14 +1,61 @@
-"""Memory that is used again when nobody sees it any more: the system clears every page of new memory before it is filled."""
+"""Memory for arrays: it begins where a line of the caches does, and is used again when nobody sees it any more.
+
+A processor reads lines of 64 bytes, as many as its widest vectors have. In an array that begins amid a line every vector
+lies in two, and a product of few rows takes half as long again. And the system clears every page of new memory before it
+is filled.
+"""
 
 from __future__ import annotations
 
+import math
 from sys import getrefcount
 from typing import Any
 from weakref import getweakrefcount
 
 import numpy as onp
 
+LINE = 64  # bytes
+SMALL = 1024  # bytes of an array for which it does not matter
+LARGE = 2**20  # bytes of zeros that the system had better make when they are first touched, wherever they begin
 SPARE = 2**26  # bytes of a result for which a second array is kept
+
+
+class Room(onp.ndarray):
+    """Memory in which one array lies. For NumPy it is of another class, so a view of the array holds the array itself."""
+
+
+def empty(shape: tuple, dtype: Any, order: Any = "C", clear: bool = False) -> onp.ndarray:
+    """Return an array with any numbers in it, or zeros, which begins where a line does."""
+    dtype = onp.dtype(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes < SMALL:
+        return (onp.zeros if clear else onp.empty)(shape, dtype, order)
+    room = Room(nbytes + LINE, onp.uint8)
+    if clear:
+        room.fill(0)
+    return onp.ndarray(shape, dtype, room, -room.ctypes.data % LINE, order=order)
+
+
+def zeros_like(a: onp.ndarray) -> onp.ndarray:
+    """Return zeros in the shape of an array, which lie as its numbers do."""
+    if a.nbytes > LARGE or not (a.flags.c_contiguous or a.flags.f_contiguous):
+        return onp.zeros_like(a)
+    return empty(a.shape, a.dtype, "C" if a.flags.c_contiguous else "F", clear=True)
+
+
+def whole(a: onp.ndarray) -> bool:
+    """Return whether an array is no view of another."""
+    return a.base is None or type(a.base) is Room
+
+
+def placed(a: onp.ndarray, order: Any) -> onp.ndarray:
+    """Return the array, or a copy if it does not lie in this order or does not begin where a line does."""
+    lies = a.flags.f_contiguous if order == "F" else a.flags.c_contiguous
+    if lies and (a.nbytes < SMALL or a.ctypes.data % LINE == 0):
+        return a
+    copy = empty(a.shape, a.dtype, order)
+    copy[...] = a
+    return copy
 
 
 def unseen(things: list) -> Any:
@@ -40,6 +87,6 @@ class Results:
         kept = unseen(self.arrays)
         if kept is not None:
             return kept
-        new = onp.empty(self.shape, self.dtype)
+        new = empty(self.shape, self.dtype)
         self.arrays = [*self.arrays[-1:], new] if new.nbytes <= SPARE else [new]
         return new

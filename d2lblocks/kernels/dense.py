@@ -10,6 +10,7 @@ import numpy as onp
 
 from d2lblocks.kernels._jit import Matrix, Vector, kernel
 from d2lblocks.kernels.blas import threads
+from d2lblocks.kernels.buffers import empty
 from d2lblocks.kernels.product import SHORT, SPAN, Inner, address, floats, product, transpose
 
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
@@ -24,10 +25,12 @@ LONG, LONG_BACK = 2**26, 2**25  # products of numbers from which it is, too, for
 SHARED = 2**22  # the same where BLAS has two threads: a kernel has one
 ROW = 2**14  # numbers of w from which it is faster at the gradient of a single x: it needs no transposed copy
 ROOM = 2**14  # numbers of the output up to which the kernel gets a piece of memory that is kept for it
+LARGE = 2**20  # numbers of such a piece for a bigger layer
 PANEL = 2**14  # numbers of w that are transposed at a time: they stay in the nearest caches
 NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
 NONE2 = onp.zeros((0, 0), onp.float32)
 _spares: list[onp.ndarray] = []  # pieces of memory for small gradients; who uses one takes it out meanwhile
+_large: list[onp.ndarray] = []  # and for others
 
 
 def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -> onp.ndarray:
@@ -58,12 +61,15 @@ def backward(
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
     to_w, to_b = NONE2 if dw is None else dw, NONE if db is None else db
     if n * m <= ROOM and n * k * m <= SHARED and (not want_dx or k * m <= ROW):  # nothing for BLAS, little room needed
-        spare = _spares.pop() if _spares else onp.empty(ROOM + ROW, onp.float32)
+        try:
+            spare = _spares.pop()
+        except IndexError:
+            spare = empty((ROOM + ROW,), onp.float32)
         done = backward_loop.fast(g, y, x, w, relu, to_w, to_b, dx, t, h, spare)
         _spares.append(spare)
         if done:
             return dx if want_dx else None
-    spare = onp.empty((n * m if relu else 0) + (panel(k, m) if want_dx else 0), g.dtype)
+    spare = _room((n * m if relu and not h.size else 0) + (panel(k, m) if want_dx else 0), g.dtype)
     dw_later = dw is not None and for_blas(n, k * m, LONG_BACK)
     dx_later = want_dx and (for_blas(n, k * m, LONG) or n == 1)
     now = NONE2 if dw_later else to_w, to_b, NONE2 if dx_later else dx, t, h
@@ -75,7 +81,20 @@ def backward(
         onp.matmul(x.T, h, out=dw)
     if dx_later:
         onp.matmul(h, w.T, out=dx)
+    if 0 < spare.size <= LARGE and spare.dtype == onp.float32:
+        _large.append(spare)
     return dx if want_dx else None
+
+
+def _room(size: int, dtype: onp.dtype) -> onp.ndarray:
+    """Return memory for so many numbers or more, if it can be the piece that was used before."""
+    if size and dtype == onp.float32:
+        try:
+            spare = _large.pop()
+        except IndexError:
+            spare = NONE
+        return spare if spare.size >= size else empty((size,), dtype)
+    return onp.empty(size, dtype)
 
 
 def _check_fit(

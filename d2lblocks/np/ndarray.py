@@ -10,6 +10,7 @@ import numpy as onp
 from d2lblocks import autograd
 from d2lblocks.context import Context, kept
 from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError, explain
+from d2lblocks.kernels.buffers import zeros_like
 from d2lblocks.np import diagonals as D
 from d2lblocks.np import elementwise as E
 from d2lblocks.np import moves as M
@@ -86,7 +87,7 @@ class ndarray(Variable, Rich):
             raise ArrayTypeError(
                 f"Only float arrays have gradients, this one is {self.dtype}; use x.astype('float32')."
             )
-        self._node, self._out = Leaf(onp.zeros_like(self._data), grad_req, self._watch()), 0
+        self._node, self._out = Leaf(zeros_like(self._data), grad_req, self._watch()), 0
 
     def detach(self) -> ndarray:
         """Return the same numbers, off the tape."""

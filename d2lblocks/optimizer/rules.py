@@ -8,6 +8,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.kernels import update
+from d2lblocks.kernels.buffers import zeros_like
 from d2lblocks.optimizer.base import Optimizer
 
 
@@ -20,7 +21,7 @@ class SGD(Optimizer):
 
     def make_state(self, raw: onp.ndarray) -> Any:
         """Return the velocity v, if there is momentum."""
-        return onp.zeros_like(raw) if self.momentum else None
+        return zeros_like(raw) if self.momentum else None
 
     def recipe(self, state: Any, lr: Any, wd: Any, t: int) -> tuple:
         """One step downhill."""
@@ -55,7 +56,7 @@ class Adam(Optimizer):
 
     def make_state(self, raw: onp.ndarray) -> Any:
         """Return the two running means."""
-        return onp.zeros_like(raw), onp.zeros_like(raw)
+        return zeros_like(raw), zeros_like(raw)
 
     def recipe(self, state: Any, lr: Any, wd: Any, t: int) -> tuple:
         """One step of a size that does not depend on the scale of the gradient."""
@@ -72,7 +73,7 @@ class AdaGrad(Optimizer):
 
     def make_state(self, raw: onp.ndarray) -> Any:
         """Return the sum of squares."""
-        return onp.zeros_like(raw)
+        return zeros_like(raw)
 
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, shorter where gradients were large."""
@@ -90,7 +91,7 @@ class RMSProp(Optimizer):
 
     def make_state(self, raw: onp.ndarray) -> Any:
         """Return the running mean of squares."""
-        return onp.zeros_like(raw)
+        return zeros_like(raw)
 
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, shorter where gradients have lately been large."""

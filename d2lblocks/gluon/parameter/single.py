@@ -19,6 +19,7 @@ from d2lblocks.errors import (
     warn,
 )
 from d2lblocks.gluon.watch import tell
+from d2lblocks.kernels.buffers import empty, placed
 from d2lblocks.np.creation import array
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray, wrap
@@ -176,7 +177,7 @@ class Parameter(Rich):
 
     def _filled(self, chosen: Any) -> ndarray:
         """Return a new array of the parameter's shape, filled by the initializer, which must write into it."""
-        fresh = wrap(onp.zeros(self._shape, as_dtype(self._dtype), self._order))
+        fresh = wrap(empty(self._shape, as_dtype(self._dtype), self._order, clear=True))
         untouched = fresh._watch()[0]
         with autograd.pause(train_mode=autograd.is_training()):
             try:
@@ -202,7 +203,7 @@ class Parameter(Rich):
         data = data.detach()
         self._copies = [data if ctx == data.ctx else data.copyto(ctx) for ctx in contexts]
         for x in self._copies:
-            x._data = onp.asarray(x._data, order=self._order)
+            x._data = placed(x._data, self._order)
         self._data = self._copies[0]
         self._pending = None
         self._attach()

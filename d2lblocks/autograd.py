@@ -38,15 +38,17 @@ class _Mode(metaclass=_Called):
         )
 
     def __enter__(self) -> Self:
-        self._before = state.recording, state.training, self._before
+        flags = state.__dict__
+        self._before = flags["recording"], flags["training"], self._before
         if self._recording is not None:
-            state.recording = self._recording
+            flags["recording"] = self._recording
         if self._training is not None:
-            state.training = self._training
+            flags["training"] = self._training
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        state.recording, state.training, self._before = self._before
+        flags = state.__dict__
+        flags["recording"], flags["training"], self._before = self._before
 
 
 class record(_Mode):  # noqa: N801
@@ -150,10 +152,17 @@ def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, tra
         head_grads: one gradient per head, of its shape; None stands for ones.
         retain_graph: keep the tape, so that another backward() can walk it again.
     """
-    heads, seeds = _seeds(heads, head_grads)
-    found, order = walk(heads, _raw_seeds(heads, seeds), None, train_mode, into_leaves=True)
+    if head_grads is None and isinstance(heads, Variable) and heads._node is not None:  # most often
+        ys, seeds = [heads], [_ones(heads._data)]
+    else:
+        ys, given = _seeds(heads, head_grads)
+        seeds = _raw_seeds(ys, given)
+    found, order = walk(ys, seeds, None, train_mode, into_leaves=True)
     for leaf, g in found.items():
-        leaf.deposit(g)
+        if g is leaf.buffer and leaf.req == "write":  # most often: the rule has written it there
+            leaf.late, leaf.fresh = None, True
+        else:
+            leaf.deposit(g)
     if not retain_graph:
         release(order)
 
@@ -238,8 +247,6 @@ def _listed(arrays: Any) -> list:
 
 def _seeds(heads: Any, head_grads: Any) -> tuple[list, list]:
     """Check heads and head gradients before anything is written."""
-    if head_grads is None and isinstance(heads, Variable) and heads._node is not None:  # most often
-        return [heads], [None]
     heads = _listed(heads)
     seeds = [None] * len(heads) if head_grads is None else _listed(head_grads)
     if len(seeds) != len(heads):

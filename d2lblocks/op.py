@@ -128,7 +128,7 @@ class Op(Recorded, Rich):
             else:
                 raw.append(a if a is None and self.optional else plain(a, self.title))
         try:
-            z = self.forward(*raw, **settings)
+            z = self.forward(*raw, **settings) if settings else self.forward(*raw)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as problem:
             raise explain(problem, self.title, raw, settings) from None
         if first is None:

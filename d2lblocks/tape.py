@@ -29,12 +29,13 @@ changes = [0]
 
 
 class _State(threading.local):
-    """The flags of one thread. `pulling` is on while rules run: then ops take raw arrays."""
+    """The flags of one thread. Its __dict__ is that thread's own: to look it up once is faster where several are set."""
 
-    recording = False
-    training = False
-    pulling = False
-    trace: Any = None  # what writes down the operations of a hybridized forward
+    def __init__(self) -> None:
+        self.recording = False
+        self.training = False
+        self.pulling = False  # on while rules run: then ops take raw arrays
+        self.trace: Any = None  # what writes down the operations of a hybridized forward
 
 
 state = _State()
@@ -227,11 +228,12 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
     last = order[-1] if order else None
     grads = Keeping(keep) if keep else {}  # gradients of outputs and leaves that the walk has not come to yet
     may_write = grads if into_leaves else None
-    for y, g in zip(heads, seeds, strict=True):
-        place = y._place()
+    for k, y in enumerate(heads):
+        place, g = y._place(), seeds[k]
         grads[place] = grads[place] + g if place in grads else g
-    before = state.pulling, state.training
-    state.pulling, state.training = True, train_mode
+    flags = state.__dict__
+    before = flags["pulling"], flags["training"]
+    flags["pulling"], flags["training"] = True, train_mode
     try:
         for node in order:
             if node.count == 1:
@@ -255,7 +257,7 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
                 if place is not None and part is not None:  # not in place: a rule may have handed one array to two
                     grads[place] = grads[place] + part if place in grads else part
     finally:
-        state.pulling, state.training = before
+        flags["pulling"], flags["training"] = before
     return {**grads.kept, **grads} if type(grads) is Keeping else grads, order
 
 
@@ -275,8 +277,8 @@ class Keeping(dict):
 
 def reachable(heads: Sequence) -> list[Node]:
     """Return the nodes under `heads`, youngest first: each stands before everything it was computed from."""
-    seen: dict[Node, None] = {}  # in the order they were met, which is nearly the right one: then sorting takes no time
-    stack = [y._node for y in heads]
+    seen: dict[Node, None] = {}
+    stack, sorted_already, before = [y._node for y in heads], True, 0
     while stack:
         node = stack.pop()
         if node in seen or type(node) is Leaf:
@@ -287,13 +289,16 @@ def reachable(heads: Sequence) -> list[Node]:
                 "differentiate the same graph twice, you need to pass retain_graph=True to backward."
             )
         seen[node] = None
+        if node.age > before > 0:
+            sorted_already = False
+        before = node.age
         if type(node.parents) is not Ends:
             for place in node.parents:
                 if type(place) is Node:
                     stack.append(place)
                 elif type(place) is tuple:
                     stack.append(place[0])
-    order = sorted(seen, key=_age, reverse=True)
+    order = list(seen) if sorted_already else sorted(seen, key=_age, reverse=True)  # chains are most frequent
     if order and _last_write[0] > order[-1].age:
         for node in order:
             node.refuse_changed()

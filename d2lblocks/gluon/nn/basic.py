@@ -97,10 +97,8 @@ class Dense(HybridBlock):
         return super().forward(x, *args)
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
-        act = self.act
-        if act is None or act._forward_hooks or act._forward_pre_hooks:
-            fused = None
-        else:
+        act, fused = self.act, None
+        if act is not None and not (act._forward_hooks or act._forward_pre_hooks):
             fused, act = act._act_type, None
         try:
             y = F.npx.fully_connected(x, weight, bias, flatten=self._flatten, act=fused)

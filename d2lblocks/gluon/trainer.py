@@ -50,6 +50,7 @@ class Trainer:
         self._leaves: list[Any] = []
         self._single: dict[int, Any] = {}  # those that live on one context
         self._hearers: tuple = ()
+        self.steps = 0  # made so far
 
     @property
     def optimizer(self) -> Any:
@@ -148,6 +149,7 @@ class Trainer:
                 x._node.fresh = False
             for x in copies[1:]:
                 x[...] = data
+        self.steps += 1
         if self._hearers:
             tell_step(self._hearers)
 

@@ -6,12 +6,14 @@ import random
 import re
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as onp
 import pytest
 from d2lblocks_widgets import compare_initializers, watch
 from d2lblocks_widgets._bins import bins, counts
 from d2lblocks_widgets._theory import fans, theory
+from d2lblocks_widgets.training_monitor import log
 from d2lblocks_widgets.training_monitor.log import COLUMNS, ROOM, STRETCHES, Curve, Histograms, column
 from traitlets import TraitError
 
@@ -165,7 +167,7 @@ def calls_of_steps(step, steps):
 
 @pytest.mark.parametrize("hybrid", [False, True])
 def test_watch_adds_few_calls_to_a_step(hybrid):
-    """What a cell is slowed by, without a clock: three functions of Python more a step, and nobody is asked who listens."""
+    """What a cell is slowed by, without a clock: one function of Python more a step."""
     net, loss = nn.Dense(2, in_units=3), gluon.loss.L2Loss()
     net.initialize()
     net.hybridize(hybrid)
@@ -186,13 +188,40 @@ def test_watch_adds_few_calls_to_a_step(hybrid):
     step()
     monitor._pulse.due = monitor._pulse.halt = float("inf")  # between two pushes
     watched = calls_of_steps(step, 50)
-    assert (watched[0] - plain[0]) / 50 <= 3  # tell_step, Pulse.stepped, Pulse.lost
-    assert (watched[1] - plain[1]) / 50 <= 8  # list, values, type, two appends, len, the clock
+    assert (watched[0] - plain[0]) / 50 <= 1  # Pulse.lost
+    assert (watched[1] - plain[1]) / 50 <= 7  # list, values, two appends, len, the clock
     monitor.stop()
     assert monitor.step == 51 and [at for at, _ in monitor.losses()] == list(range(51))
     for _ in range(4):
         step()
     assert calls_of_steps(step, 50) == plain
+
+
+def test_every_loss_is_kept_unless_steps_are_very_short(monkeypatch):
+    now, trainer = [0.0], SimpleNamespace(steps=0)
+    monkeypatch.setattr(log, "perf_counter", lambda: now[0])
+    pulse = log.Pulse(lambda: None, lambda: None, trainer)
+    pulse.due = pulse.halt = float("inf")
+
+    def kept(count, seconds):
+        """Return how many losses of so many steps are kept."""
+        before = len(pulse.loss.steps)
+        for _ in range(count):
+            pulse.lost(None, (), np.ones((1,)))
+            trainer.steps += 1
+            now[0] += seconds
+        return len(pulse.loss.steps) - before
+
+    assert kept(80, 50e-6) == 80
+    pulse.pace()
+    assert kept(80, 30e-6) == 80
+    pulse.pace()
+    assert kept(80, 50e-6) == 10
+    pulse.pace()
+    assert kept(8, 10e-6) == 8
+    pulse.pace()  # of so few nothing can be told
+    assert kept(80, 50e-6) == 80
+    assert pulse.step == 328 and pulse.loss.steps == sorted(set(pulse.loss.steps))
 
 
 @pytest.mark.skipif(not walk.ready(), reason="programs need machine code")

@@ -40,13 +40,13 @@ class TrainingMonitor(Widget):
     column = t.Int(-1).tag(sync=True)  # which of histograms.steps is shown, -1 for the newest
     log_scale = t.Bool(False).tag(sync=True)
 
-    def __init__(self, parameters: list[Parameter], every: float, more: int):
+    def __init__(self, parameters: list[Parameter], every: float, more: int, trainer: Trainer | None = None):
         self._parameters, self._every, self._more = parameters, every, more
         names = [p.name for p in parameters]
         self._values, self._gradients = Histograms(names), Histograms(names)
-        self._pulse = Pulse(self._push, self._look)
+        self._pulse = Pulse(self._push, self._look, trainer)
         self._curves = defaultdict(Curve, loss=self._pulse.loss)
-        self._display_id, self._shown, self._counts_steps = uuid4().hex, False, True
+        self._display_id, self._shown, self._counts_steps = uuid4().hex, False, trainer is None
         self._done = False
         self._started = perf_counter()
         self._endings: list[Callable] = []
@@ -68,7 +68,7 @@ class TrainingMonitor(Widget):
         for name, value in numbers.items():
             self._curves[name].add(self._pulse.step + self._counts_steps, value)
         if self._counts_steps:
-            self._pulse.stepped(None, "step")
+            self._pulse.stepped()
         elif perf_counter() >= self._pulse.due:
             self._push()
 
@@ -82,6 +82,7 @@ class TrainingMonitor(Widget):
     def _look(self) -> None:
         """Take histograms of this step."""
         step = self._pulse.step
+        self._pulse.pace()
         if step or any(p.state == "ready" for p in self._parameters):
             self._values.add(step, [p.data()._data if p.state == "ready" else None for p in self._parameters])
             self._gradients.add(step, [_gradient(p) if step else None for p in self._parameters])
@@ -195,7 +196,7 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
     `watch(trainer, loss)` needs no change in the loop: it hears the trainer's steps and the loss block's results.
     `with watch(trainer, loss): train(...)` also ends it. Or add numbers by hand: `w = watch(net)`, in the loop
     `w.record(loss=l, accuracy=a)`. Nobody is slowed: what is drawn is sent five times a second, and less often where
-    that takes long.
+    that takes long; of steps shorter than 40 microseconds one loss of eight is kept.
 
     Args:
         what: a Trainer, a net, or its parameters.
@@ -220,7 +221,8 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
         raise ArgumentError(f"watch: every must be at least 0.1 seconds, got {every!r}.")
     if select is not None:
         found = [p for p in found if re.match(select, p.name)]  # from the start of the name, as collect_params does
-    monitor = TrainingMonitor(found[:SHOWN], every, max(0, len(found) - SHOWN))
+    trainer = what if isinstance(what, Trainer) else None
+    monitor = TrainingMonitor(found[:SHOWN], every, max(0, len(found) - SHOWN), trainer)
     _listen(monitor, what, loss)
     return monitor
 
@@ -231,10 +233,9 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
         if what in _watched:
             _watched[what].stop()
         _watched[what] = monitor
-    if isinstance(what, Trainer):
-        monitor._counts_steps = False
+    if isinstance(what, Trainer) and loss is None:
         monitor._endings.append(on_change(what, monitor._pulse.stepped).detach)
-    if loss is not None:
+    if loss is not None:  # it tells of itself, and the trainer need not
         hook = monitor._lost if monitor._counts_steps else monitor._pulse.lost
         monitor._endings.append(loss.register_forward_hook(hook).detach)
     shell = _shell()

@@ -16,6 +16,9 @@ COLUMNS = 60  # histograms are kept at so many steps at most
 BINS = 24
 SMALL = 1000  # of more losses at once the mean is taken at once, or much memory would be held
 ROOM = 8192  # so many numbers of a curve are kept one by one until they are sorted in
+BRISK = 40e-6  # seconds of a step: of shorter ones not every loss is kept
+SPARSE = 7  # but one of eight
+ENOUGH = 16  # steps that tell how long one takes
 EXACT = 1 << 15  # of larger arrays every k-th number is counted
 
 
@@ -142,33 +145,63 @@ def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray]:
 
 
 class Pulse:
-    """Hears the steps and the losses of a run: all that is on the way of every step, which may take some ten microseconds."""
+    """Counts the steps of a run and keeps its losses: all that is on the way of every step, which may take ten microseconds.
 
-    __slots__ = ("step", "loss", "due", "halt", "_steps", "_values", "_push", "_look")
+    A trainer counts its steps itself. Where it has none, `stepped` is called for each.
+    """
 
-    def __init__(self, push: Callable[[], None], look: Callable[[], None]):
-        self.step, self.loss, self._push, self._look = 0, Curve(), push, look
+    __slots__ = ("loss", "due", "halt", "_trainer", "_first", "_count", "_steps", "_values", "_push", "_look", "_pass",
+                 "_skip", "_paced", "_since")  # fmt: skip
+
+    def __init__(self, push: Callable[[], None], look: Callable[[], None], trainer: Any = None):
+        self.loss, self._push, self._look, self._trainer = Curve(), push, look, trainer
+        self._first, self._count = 0 if trainer is None else trainer.steps, 0
         self._steps, self._values = self.loss.steps, self.loss.values
         self.due = 0.0  # when to push, by perf_counter()
         self.halt = 1  # the step at which to look, push or not
+        self._pass = self._skip = 0  # so many losses are passed by after each that is kept, and now
+        self._paced, self._since = 0, perf_counter()  # the step and the time of the last `pace`
 
-    def stepped(self, trainer: Any, what: str) -> None:
-        """Count a step; `on_change` of a trainer calls this."""
-        self.step += 1
+    @property
+    def step(self) -> int:
+        """How many steps there were."""
+        return self._count if self._trainer is None else self._trainer.steps - self._first
+
+    def stepped(self, trainer: Any = None, what: str = "step") -> None:
+        """Count a step, unless the trainer does, and see to what is due."""
+        self._count += 1
+        self.see(self.step)
+
+    def see(self, step: int) -> None:
+        """Push or look, if it is time to."""
         if perf_counter() >= self.due:
             self._push()
-        elif self.step >= self.halt:
+        elif step >= self.halt:
             self._look()
 
     def lost(self, block: Any, inputs: Any, out: Any) -> None:
         """Keep what a loss gave, one number per example: a forward hook of the loss. The mean of few is taken later."""
+        if self._skip:
+            self._skip -= 1
+            return
+        step, self._skip = self._trainer.steps - self._first, self._pass
         if type(out) is ndarray and 0 < out._data.size <= SMALL:
-            self._steps.append(self.step)  # as loss.add does, but a call would cost as much as all the rest
+            self._steps.append(step)  # as loss.add does, but a call would cost as much as all the rest
             self._values.append(out._data)
             if len(self._values) > ROOM:
                 self.loss.settle()
         else:
-            self.loss.add(self.step, number("loss", out))
+            self.loss.add(step, number("loss", out))
+        if step >= self.halt or perf_counter() >= self.due:
+            self.see(step)
+
+    def pace(self) -> None:
+        """Keep one loss of some if a step takes so little that to keep them all would be felt; told now and then."""
+        now, step = perf_counter(), self.step
+        if step >= self._paced + ENOUGH:
+            took = (now - self._since) / (step - self._paced)
+            self._pass = 0 if took > BRISK else SPARSE
+        self._paced, self._since = step, now
 
 
 class Histograms:

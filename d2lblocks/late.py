@@ -43,8 +43,12 @@ class Late(Due):
         self.step = onp.empty(2, onp.float32)
 
     def write(self, grad: onp.ndarray) -> None:
-        """grad = hᵀ x."""
-        forward_loop.run(self.t, self.h, NONE, False, grad.T)
+        """grad = hᵀ x, in whatever order it lies."""
+        side_by_side = grad.T.flags.carray
+        columns = grad.T if side_by_side else empty(grad.T.shape, grad.dtype)
+        forward_loop.run(self.t, self.h, NONE, False, columns)
+        if not side_by_side:
+            grad[...] = columns.T
 
     def move(self, w: onp.ndarray, eta: float, rescale: float) -> None:
         """w -= eta (rescale hᵀ x)."""

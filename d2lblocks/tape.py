@@ -78,6 +78,7 @@ class Due:
     """A gradient that is not written out yet: see late.py."""
 
     __slots__ = ()
+    __array_ufunc__ = None  # a sum with an array is made here
 
     def write(self, grad: onp.ndarray) -> None:
         """Write it into this buffer."""
@@ -87,6 +88,8 @@ class Due:
         written = onp.empty_like(other)
         self.write(written)
         return written + other
+
+    __radd__ = __add__
 
 
 class Leaf:
@@ -299,10 +302,15 @@ def reachable(heads: Sequence) -> list[Node]:
                 elif type(place) is tuple:
                     stack.append(place[0])
     order = list(seen) if sorted_already else sorted(seen, key=_age, reverse=True)  # chains are most frequent
+    _refuse_changed(order)
+    return order
+
+
+def _refuse_changed(order: list[Node]) -> None:
+    """Raise if numbers of these nodes were overwritten; nothing need be compared if nothing was written since the oldest."""
     if order and _last_write[0] > order[-1].age:
         for node in order:
             node.refuse_changed()
-    return order
 
 
 def buffers(parents: Sequence, grads: dict | None) -> list:

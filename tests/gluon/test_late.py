@@ -210,6 +210,41 @@ def test_a_gradient_waits_too_where_the_product_is_for_blas(times):
     same(*found, steps=3)
 
 
+PENALTIES = {
+    "squares": lambda W: (W * W).sum(),
+    "some rows": lambda W: (W[:4] * 3).sum(),
+    "turned": lambda W: np.dot(np.ones((5, 160)), W).sum() + (W.T * 2).sum(),
+    "nothing": lambda W: np.array([0.0]).sum(),
+}
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_weight_that_gets_a_gradient_from_elsewhere_too(which, first, penalty):
+    def loss():
+        with autograd.record():
+            if first:
+                other = PENALTIES[penalty](W)
+                return other + net(X).sum()
+            return net(X).sum() + PENALTIES[penalty](W)
+
+    npx.random.seed(3)
+    net = twins(mlp(*SIZES))[which]
+    X = np.random.normal(size=(4, SIZES[0]))
+    net(X)
+    W = net[0].weight.data()
+    found = []
+    for way in (at_once, late):
+        with way():
+            for _ in range(3):
+                loss().backward()
+            found.append(W.grad.asnumpy())
+    (right,) = autograd.grad(loss(), [W])
+    for one in found:
+        onp.testing.assert_allclose(one, right.asnumpy(), rtol=1e-4, atol=1e-4)
+
+
 def test_two_calls_in_one_backward_after_one_that_waits():
     found = []
     for net in twins(mlp(*SIZES)):

@@ -31,8 +31,7 @@ def wrap(raw: Any, ctx: Context | None = None, node: Any = None, out: int = 0) -
     """Make an array of a raw NumPy array, without copying and without asking; `node` is what made it."""
     x = _new(ndarray)
     x._data = raw if type(raw) is onp.ndarray else onp.asarray(raw)
-    x._node = node
-    x._out = out
+    x._node, x._out = node, out
     x._written_at = None
     x._ctx = ctx
     return x

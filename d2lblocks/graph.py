@@ -77,6 +77,7 @@ class Program(Recorded):
         arrays: list[Any] = [v.held for v in values if v.held is not None]
         self.facts = [(x, x._data, x._node) for x in arrays]
         self.plans: list[Held] = []
+        self.parts: dict[tuple, Program] = {}  # the same with fewer outputs, by which of them
 
     def still(self) -> bool:
         """Return whether its parameters and constants are the arrays that they were, with the same gradients."""
@@ -93,10 +94,7 @@ class Program(Recorded):
 
     def run(self, arguments: tuple, wrap: Callable) -> tuple:
         """Return the outputs for these arrays; under record() they leave one node on the tape."""
-        held = unseen(self.plans)
-        if held is None:
-            held = Held(Plan(self))
-            self.plans.append(held)
+        held = self._idle()
         found = held.plan.forward([x._data for x in arguments])
         if not self.recording:
             return tuple([wrap(z) for z in found])
@@ -106,14 +104,38 @@ class Program(Recorded):
         node = Node(self, held, {}, parents, outs, len(found), watched)
         return tuple([wrap(z, None, node, k) for k, z in enumerate(found)])
 
+    def _idle(self) -> Held:
+        """Return a plan whose numbers nobody needs any more."""
+        held = unseen(self.plans)
+        if held is None:
+            held = Held(Plan(self))
+            self.plans.append(held)
+        return held
+
     def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradients of the inputs and of the leaves: the table runs backward."""
         gs = [g] if node.count == 1 else g
-        return node.args.plan.backward(gs, grads) if lift is None else self._lifted(node, gs, lift)
+        if lift is not None:
+            return self._lifted(node, gs, lift)
+        given = tuple([k for k, g in zip(self.outputs, gs, strict=True) if g is not None])
+        if len(given) == len(gs) or any(step.op.memory for step in self.steps):  # dropout must not be drawn again
+            return node.args.plan.backward(gs, grads)
+        return self._in_part(node, given, [g for g in gs if g is not None], grads)
+
+    def _in_part(self, node: Node, given: tuple, gs: list, grads: dict | None) -> list:
+        """Return the gradients by way of some outputs only: zeros from the others would make NaN of infinite slopes."""
+        part = self.parts.get(given)
+        if part is None:
+            part = Program(self.title, self.values, self.inputs, self.steps, list(given), True)
+            self.parts[given] = part
+        held = part._idle()
+        held.plan.forward(list(node.args)[: len(self.inputs)])
+        return held.plan.backward(gs, grads)
 
     def settle(self, node: Node, g: Any) -> bool:
         """Write the gradients straight into the leaves; return False, with nothing done, where that cannot be."""
-        return bool(self.ends) and node.args.plan.settle([g] if node.count == 1 else g)
+        gs = [g] if node.count == 1 else g
+        return bool(self.ends) and all(g is not None for g in gs) and node.args.plan.settle(gs)
 
     def _lifted(self, node: Node, gs: list, lift: Callable) -> list:
         """Compute the gradients by operations on the tape, step by step: then they can be differentiated again."""

@@ -255,3 +255,37 @@ def test_grad_and_second_derivatives():
         l.backward()
         results.append([dx.asnumpy(), x.grad.asnumpy(), one[0].weight.grad().asnumpy()])
     same(*results)
+
+
+class Several(gluon.HybridBlock):
+    """Three outputs; the second one has an infinite slope."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Dense(300, in_units=200), nn.Dense(2, in_units=300)
+
+    def hybrid_forward(self, F, x):
+        h = self.a(x)
+        return self.b(h), F.np.sqrt(h * 0), h
+
+
+@pytest.mark.parametrize("used", [[0], [1], [2], [0, 2], [1, 2], [0, 1, 2]])
+def test_outputs_that_are_not_used_give_no_gradient(used):
+    net = Several()
+    net.initialize()
+    x, found = np.random.normal(size=(4, 200)), []
+    for one in twins(net):
+        params = one.collect_params()
+        x.attach_grad()
+        for _ in range(3):
+            trainer = gluon.Trainer(params, "sgd", {"learning_rate": 0.0})
+            with autograd.record():
+                out = one(x)
+                loss = sum((out[k] * (k + 1)).sum() for k in used)
+            loss.backward()
+            fresh = [p.data()._node.fresh for p in params.values()]
+            trainer.step(1, ignore_stale_grad=True)
+        found.append([fresh, x.grad.asnumpy(), *[p.grad().asnumpy() for p in params.values()]])
+    same(found[0][1:], found[1][1:])
+    assert found[0][0] == found[1][0]
+    assert (found[0][1] != found[0][1]).any() == (1 in used)

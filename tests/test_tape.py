@@ -2,12 +2,17 @@
 
 import gc
 import weakref
+from itertools import product
 
 import numpy as onp
 import pytest
 
 from d2lblocks import autograd, np, npx
 from d2lblocks.gluon import nn
+from d2lblocks.npx.linear import dense
+from d2lblocks.op import Op
+
+SHAPES = (2, 3), (4, 3), (4,)  # of x, weight and bias
 
 
 def leaves(*shapes):
@@ -129,3 +134,45 @@ def test_grad_leaves_what_backward_wrote():
         second = (net(x) * 5).sum()
     autograd.grad(second, [net.weight.data()])
     assert (net.weight.grad() == 4).all()
+
+
+def _tracked(x, how):
+    """Return the numbers as a constant, a leaf, a computed array or a second output."""
+    if how == "leaf":
+        x.attach_grad()
+    elif how == "computed":
+        x.attach_grad()
+        return x * 1
+    elif how == "second":
+        x.attach_grad()
+        return np.split(np.concatenate([x, x]), 2)[1]
+    return x
+
+
+@pytest.mark.parametrize("recording", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"act": "relu"}, {"flatten": False, "act": "tanh"}])
+def test_a_layers_own_way_is_that_of_every_op(recording, settings):
+    for hows in product(["constant", "leaf", "computed", "second"], repeat=3):
+        with autograd.record() if recording else autograd.pause():
+            arrays = [_tracked(np.random.normal(size=shape), how) for shape, how in zip(SHAPES, hows, strict=True)]
+            one, other = dense.apply(tuple(arrays), settings), Op.apply(dense, tuple(arrays), settings)
+        assert (one._data == other._data).all() and one._ctx is other._ctx and one._out == other._out == 0
+        if one._node is None:
+            assert other._node is None
+            continue
+        for part in ("op", "settings", "count"):
+            assert getattr(one._node, part) is getattr(other._node, part)
+        assert one._node.parents == other._node.parents
+        assert [id(cell) for cell in one._node.watched] == [id(cell) for cell in other._node.watched]
+        assert all(a is b for a, b in zip(one._node.args, other._node.args, strict=True))
+
+
+def test_a_layers_own_way_refuses_in_the_same_words():
+    x, w, b = (np.ones(shape) for shape in SHAPES)
+    for args in ((x[:, 1:], w, b), (x, w, b[1:]), (x.astype("float64"), w, b), (x.sum(), w, b)):
+        texts = []
+        for call in (dense.apply, lambda *given: Op.apply(dense, *given)):
+            with pytest.raises(ValueError) as caught:  # noqa: PT011
+                call(args, {})
+            texts.append((type(caught.value), str(caught.value)))
+        assert texts[0] == texts[1]

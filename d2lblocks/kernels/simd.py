@@ -33,6 +33,7 @@ CHAINS = 8  # so many sums at a time keep the multipliers busy
 INT, BIT, FLOAT = ir.IntType(64), ir.IntType(1), ir.FloatType()
 POSITION = ir.IntType(32)  # of a lane
 SIZE = 4  # bytes of a number
+APART = ("arcp",)  # means nothing but for divisions; where there is no flag, Numba puts one that lets operations be fused
 
 KEPT: list[Any] = []
 
@@ -170,8 +171,9 @@ class Tile(Lanes):
             with downhill:
                 rescale, eta = (self.repeated(build.load(self.number(offset(build, step, (i, 1))))) for i in (0, 1))
                 for (r, v), first in sums[0].items():
-                    way = build.fmul(eta, build.fmul(build.load(first), rescale))
-                    build.store(build.fsub(self.load(self.at(b, r, b_row, v), self.mask), way), first)
+                    way = build.fmul(eta, build.fmul(build.load(first), rescale, flags=APART), flags=APART)
+                    before = self.load(self.at(b, r, b_row, v), self.mask)
+                    build.store(build.fsub(before, way, flags=APART), first)
 
     def add_terms(self, sums: list, k: Any, x: Any, x_col: Any, w: Any, w_row: Any) -> None:
         """Add the k terms, as many at a time as there are sums, and one by one those left over."""

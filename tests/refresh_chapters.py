@@ -3,6 +3,7 @@
 With --metadata nothing is run: only what belongs to one machine is left out.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 
-import tests.nbval_strict  # noqa: F401  the environment in which the outputs will be compared
+from tests.nbval_strict import FOR_CHAPTERS  # with it comes the environment in which the outputs will be compared
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FOLDER = Path(__file__).resolve().parent.parent / "chapters"
@@ -50,6 +51,7 @@ def refresh(path):
     """Run one chapter from the top; say which cells now print something else. A cell that fails leaves the file as it is."""
     notebook = nbformat.read(path, as_version=4)
     before = [cell.get("outputs") for cell in notebook.cells]
+    os.environ.update(FOR_CHAPTERS)
     settings = {"timeout": 120, "store_widget_state": False, "record_timing": False, "coalesce_streams": True}
     nbclient.NotebookClient(notebook, resources={"metadata": {"path": str(path.parent)}}, **settings).execute()
     normalize(notebook)

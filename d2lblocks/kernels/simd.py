@@ -155,7 +155,7 @@ class Tile(Lanes):
 
         Where `step` is no 0, they become b - eta (rescale sum): each operation rounds, as it does in `update.sgd`.
         """
-        build = self.build
+        build: Any = self.build  # its stubs know no flags
         for place, first in sums[0].items():
             total = [build.load(one[place]) for one in sums]
             while len(total) > 1:

@@ -75,6 +75,7 @@ class Program(Recorded):
         self.places = [x._node for x in held]
         self.ends = Ends() if any(values[k].wanted for k in inputs) else Ends([None] * len(inputs) + self.places)
         arrays: list[Any] = [v.held for v in values if v.held is not None]
+        self.cells = [x._watch() for x in arrays if x._node is None]  # of constants, which the way back may read again
         self.facts = [(x, x._data, x._node) for x in arrays]
         self.plans: list[Held] = []
         self.parts: dict[tuple, Program] = {}  # the same with fewer outputs, by which of them
@@ -99,7 +100,7 @@ class Program(Recorded):
         if not self.recording:
             return tuple([wrap(z) for z in found])
         parents = self.ends or [x._place() for x in arguments] + self.places
-        watched = [x._written_at or x._watch() for x in arguments if x._node is None]
+        watched = [*self.cells, *[x._written_at or x._watch() for x in arguments if x._node is None]]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
         node = Node(self, held, {}, parents, outs, len(found), watched)
         return tuple([wrap(z, None, node, k) for k, z in enumerate(found)])

@@ -33,7 +33,9 @@ CHAINS = 8  # so many sums at a time keep the multipliers busy
 INT, BIT, FLOAT = ir.IntType(64), ir.IntType(1), ir.FloatType()
 POSITION = ir.IntType(32)  # of a lane
 SIZE = 4  # bytes of a number
-APART = ("arcp",)  # means nothing but for divisions; where there is no flag, Numba puts one that lets operations be fused
+APART = (
+    "arcp",
+)  # means nothing but for divisions; where there is no flag, Numba puts one that lets operations be fused
 
 KEPT: list[Any] = []
 

@@ -289,3 +289,20 @@ def test_outputs_that_are_not_used_give_no_gradient(used):
     same(found[0][1:], found[1][1:])
     assert found[0][0] == found[1][0]
     assert (found[0][1] != found[0][1]).any() == (1 in used)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_frozen_weight_that_is_changed_before_backward(which):
+    net = mlp(3, 4, 2)
+    net[1].collect_params().setattr("grad_req", "null")
+    net = twins(net)[which]
+    for change in (True, False):
+        for _ in range(3):
+            with autograd.record():
+                y = net(np.ones((2, 3))).sum()
+            if not change:
+                y.backward()
+        if change:
+            net[1].weight.data()[:] = 7
+            with pytest.raises(RuntimeError, match="changed in place"):
+                y.backward()

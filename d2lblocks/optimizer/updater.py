@@ -25,6 +25,10 @@ class Updater:
         self.own = type(optimizer).update is not Optimizer.update  # a rule on arrays, not on raw ones
         self.together: Together | None = None
 
+    def __getstate__(self) -> dict:
+        """Return the attributes for a copy or pickle, whose weights are other arrays."""
+        return {**self.__dict__, "together": None}
+
     def __call__(self, index: Any, grad: ndarray, weight: ndarray) -> None:
         """Move `weight`, number `index`, by one step."""
         if index not in self.states:

@@ -1,5 +1,8 @@
 """Trainers, optimizers and losses, as MXNet 1.9.1 has them."""
 
+import copy
+import pickle
+
 import numpy as onp
 import pytest
 
@@ -212,3 +215,27 @@ def test_binary_cross_entropy(settings, plain, positive, weighed):
         ((np.array([[0.5], [2.0]]),), weighed),
     ):
         assert loss(x, label, *more).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_a_net_and_its_trainer_go_on_as_a_copy(rule, copied):
+    net = nn.Dense(3, in_units=2)
+    net.initialize()
+
+    def step(net, trainer):
+        with autograd.record():
+            out = net(np.ones((4, 2)))
+        out.backward()
+        trainer.step(4)
+
+    pair = net, gluon.Trainer(net.collect_params(), rule, {"learning_rate": 0.1})
+    for _ in range(3):
+        step(*pair)
+    other = copied(pair)
+    step(*other)
+    assert not (net.weight.data() == other[0].weight.data()).any()
+    step(*pair)
+    assert (net.weight.data() == other[0].weight.data()).all() and (net.bias.data() == other[0].bias.data()).all()

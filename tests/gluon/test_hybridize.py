@@ -306,3 +306,34 @@ def test_a_frozen_weight_that_is_changed_before_backward(which):
             net[1].weight.data()[:] = 7
             with pytest.raises(RuntimeError, match="changed in place"):
                 y.backward()
+
+
+class Scaled(nn.Dense):
+    """A layer with one parameter more than the one it is made of."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        with self.name_scope():
+            self.scale = self.params.get("scale", shape=(1,), init="ones")
+
+    def hybrid_forward(self, F, x, bias, weight, scale):
+        return super().hybrid_forward(F, x, weight, bias) * scale * 10
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_layer_made_of_dense_gets_all_its_parameters_by_name(which):
+    net = Scaled(2, in_units=3)
+    net.initialize("ones")
+    net = twins(net)[which]
+    for _ in range(4):
+        assert (net(np.ones((1, 3))) == 30).all()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_activation_of_another_kind(which):
+    net = nn.Dense(2, activation="relu", in_units=3)
+    net.act = nn.HybridLambda(lambda F, x: x * 0 + 7)
+    net.initialize()
+    net = twins(net)[which]
+    for _ in range(4):
+        assert (net(np.ones((1, 3))) == 7).all()

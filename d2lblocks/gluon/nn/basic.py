@@ -92,13 +92,14 @@ class Dense(HybridBlock):
     def forward(self, x: Any, *args: Any) -> Any:
         """Call `hybrid_forward` as every block does; the usual call in fewer steps, since nets are made of these layers."""
         seen, ctx, own = self._arrays_now
-        if seen == changes[0] and type(x) is ndarray and x._ctx is ctx and not args and state.trace is None:
+        usual = type(self) is Dense and seen == changes[0]  # a subclass may take other parameters
+        if usual and type(x) is ndarray and x._ctx is ctx and not args and state.trace is None:
             return self.hybrid_forward(F, x, own["weight"], own.get("bias"))
         return super().forward(x, *args)
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         act, fused = self.act, None
-        if act is not None and not (act._forward_hooks or act._forward_pre_hooks):
+        if type(act) is Activation and not (act._forward_hooks or act._forward_pre_hooks):
             fused, act = act._act_type, None
         try:
             y = F.npx.fully_connected(x, weight, bias, flatten=self._flatten, act=fused)

@@ -26,7 +26,7 @@ LABELS = ("float32", "int32", "int64")
 def label(kind, at, i):
     """Return label i, of one of the kinds in LABELS."""
     if kind == 0:
-        return int(floats(at, i + 1)[i])
+        return int(math.floor(floats(at, i + 1)[i]))
     if kind == 1:
         return int(ints(at, i + 1)[i])
     return int(longs(at, i + 1)[i])

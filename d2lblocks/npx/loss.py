@@ -15,10 +15,15 @@ from d2lblocks.tape import Node
 @op_with_memory
 def cross_entropy_of(scores, labels):
     """log(sum(exp(s))) - s[label] over the last axis; softmax(s) and the labels as integers for the rule."""
+    if not scores.ndim:
+        raise ArgumentError("softmax_cross_entropy: the scores are one number, of shape (); expected (..., classes).")
     *leading, k = scores.shape
     if labels.shape != tuple(leading):
-        raise ArgumentError(f"labels {labels.shape} do not fit scores {scores.shape}")
-    whole = labels.astype(onp.int64).reshape(-1)
+        raise ArgumentError(
+            f"softmax_cross_entropy: labels {labels.shape} do not fit scores {scores.shape}; expected {scores.shape[:-1]}."
+        )
+    whole = labels if labels.dtype.kind != "f" else onp.floor(labels)  # or -0.5 would be class 0
+    whole = whole.astype(onp.int64).reshape(-1)
     try:
         loss, p = kernel.forward(scores if len(leading) == 1 else scores.reshape(-1, k), whole)
     except IndexError:

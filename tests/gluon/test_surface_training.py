@@ -239,3 +239,19 @@ def test_a_net_and_its_trainer_go_on_as_a_copy(rule, copied):
     assert not (net.weight.data() == other[0].weight.data()).any()
     step(*pair)
     assert (net.weight.data() == other[0].weight.data()).all() and (net.bias.data() == other[0].bias.data()).all()
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("label", [-0.5, -1.0, 3.0, float("nan"), float("inf")])
+def test_a_label_that_is_no_class_is_refused(label, hybrid):
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    loss.hybridize(hybrid)
+    scores = np.zeros((2, 3))
+    for _ in range(3):
+        loss(scores, np.array([0.0, 2.9]))
+    with pytest.raises(ValueError, match="out of range"):
+        loss(scores, np.array([0.0, label]))
+    with pytest.raises(ValueError, match=r"labels \(2, 1\) do not fit scores \(2, 3\); expected \(2,\)\."):
+        npx.softmax_cross_entropy(scores, np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="one number"):
+        npx.softmax_cross_entropy(np.array(1.0), np.array(0))

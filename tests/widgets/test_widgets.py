@@ -224,6 +224,22 @@ def test_every_loss_is_kept_unless_steps_are_very_short(monkeypatch):
     assert pulse.step == 328 and pulse.loss.steps == sorted(set(pulse.loss.steps))
 
 
+def test_a_monitor_that_was_stopped_counts_no_more():
+    net, loss = nn.Dense(1, in_units=1), gluon.loss.L2Loss()
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    monitor = watch(trainer, loss)
+    for k in range(8):
+        if k == 5:
+            monitor.stop()
+        with autograd.record():
+            l = loss(net(np.ones((1, 1))), np.ones((1,)))  # noqa: E741
+        l.backward()
+        trainer.step(1)
+        loss(np.ones((0, 1)), np.ones((0,)))  # an empty batch disturbs nobody
+    assert monitor.step == 5 and repr(monitor).startswith("watch: step 5,")
+
+
 @pytest.mark.skipif(not walk.ready(), reason="programs need machine code")
 def test_watch_leaves_a_hybridized_net_and_loss_their_programs():
     net, loss = nn.HybridSequential(), gluon.loss.L2Loss()

@@ -120,6 +120,7 @@ class TrainingMonitor(Widget):
         self._done = True
         for end in self._endings:
             end()
+        self._pulse.end()
         self._push()
         self._publish(update=True)
 
@@ -144,7 +145,7 @@ class TrainingMonitor(Widget):
             publish_display_data(*bundle, transient={"display_id": self._display_id}, update=update)
 
     def losses(self, name: str = "loss") -> list[tuple[int, float]]:
-        """Return [(step, value), ...] of a curve; of long runs, means of equal stretches."""
+        """Return [(step, value), ...] of a curve; of long runs, means of stretches with equally many of those kept."""
         curves = self._drawn()
         if name not in curves:
             raise ArgumentError(

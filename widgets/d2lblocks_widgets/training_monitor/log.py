@@ -154,7 +154,8 @@ class Pulse:
                  "_skip", "_paced", "_since")  # fmt: skip
 
     def __init__(self, push: Callable[[], None], look: Callable[[], None], trainer: Any = None):
-        self.loss, self._push, self._look, self._trainer = Curve(), push, look, trainer
+        self.loss, self._push, self._look = Curve(), push, look
+        self._trainer: Any = trainer
         self._first, self._count = 0 if trainer is None else trainer.steps, 0
         self._steps, self._values = self.loss.steps, self.loss.values
         self.due = 0.0  # when to push, by perf_counter()
@@ -166,6 +167,10 @@ class Pulse:
     def step(self) -> int:
         """How many steps there were."""
         return self._count if self._trainer is None else self._trainer.steps - self._first
+
+    def end(self) -> None:
+        """Count no more."""
+        self._count, self._trainer = self.step, None
 
     def stepped(self, trainer: Any = None, what: str = "step") -> None:
         """Count a step, unless the trainer does, and see to what is due."""
@@ -184,6 +189,8 @@ class Pulse:
         if self._skip:
             self._skip -= 1
             return
+        if type(out) is ndarray and not out._data.size:
+            return  # an empty batch has no loss
         step, self._skip = self._trainer.steps - self._first, self._pass
         if type(out) is ndarray and 0 < out._data.size <= SMALL:
             self._steps.append(step)  # as loss.add does, but a call would cost as much as all the rest

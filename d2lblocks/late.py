@@ -27,7 +27,7 @@ def waiting(n: int, leaf: Leaf) -> Late | None:
     A gradient that waits there, or has waited, is about to be replaced: its room will do.
     """
     (m, k), old = leaf.buffer.shape, leaf.late
-    if type(old) is Late and old.t.shape == (k, n):
+    if type(old) is Late and not old.fixed and old.t.shape == (k, n):
         return old
     fits = pays_off(n, k, m) and leaf.buffer.dtype == onp.float32 and leaf.buffer.T.flags.carray
     return Late(n, k, m) if fits else None
@@ -36,9 +36,10 @@ def waiting(n: int, leaf: Leaf) -> Late | None:
 class Late(Due):
     """The gradient hᵀ x of a weight (m, k) whose columns lie side by side: t (k, n), xᵀ, and h (n, m) are kept for it."""
 
-    __slots__ = ("t", "h", "step")
+    __slots__ = ("t", "h", "step", "fixed")
 
-    def __init__(self, n: int, k: int, m: int):
+    def __init__(self, n: int, k: int, m: int, fixed: bool = False):
+        self.fixed = fixed  # rows of a program write there, whoever else holds it
         self.t, self.h = empty((k, n), onp.float32), empty((n, m), onp.float32)
         self.step = onp.empty(2, onp.float32)
 

@@ -308,7 +308,7 @@ class Table:
     def late(self, a: int, n: int) -> tuple[int, int]:
         """Let the gradient of a layer's weight wait; returns the places of its factors, xᵀ and h."""
         m, k = self.values[a].shape
-        late = self.plan.lates[self.plan.ends[a]] = Late(n, k, m)
+        late = self.plan.lates[self.plan.ends[a]] = Late(n, k, m, fixed=True)
         self.begun.add(a)
         self.plan.where += [address(late.t), address(late.h)]
         return len(self.plan.where) - 2, len(self.plan.where) - 1

@@ -153,7 +153,7 @@ class Recorded:
 
     name: str
     title: str
-    reads = True  # its rules may read inputs and outputs again
+    reads = True  # its rules may read inputs again
 
     def pullback(self, node: Node, g: Any, grads: dict | None, lift: Callable | None) -> list:
         """Return the gradient of each argument, given that of the output: see `Op.pullback`."""
@@ -190,8 +190,10 @@ class Node:
 
     def refuse_changed(self) -> None:
         """Raise if numbers were overwritten after the recording: the gradient would be silently wrong."""
-        cells = [*self.watched, *[place.cell for place in self.parents if type(place) is Leaf]]
-        if self.op.reads and any(cell[0] > self.age for cell in cells):
+        cells = list(self.watched)
+        if self.op.reads:
+            cells += [place.cell for place in self.parents if type(place) is Leaf]
+        if any(cell[0] > self.age for cell in cells):
             raise NotRecordedError(
                 f"An array used by {self.op.title} was changed in place after it was recorded and before backward(), "
                 "so its gradient would be wrong. Call backward() first, or write y = y + ... to make a new array."

@@ -86,9 +86,11 @@ def _by_kernel(node: Node, g: onp.ndarray, grads: dict | None) -> list:
     db = onp.empty_like(bias) if db is True else db
     if dw is True:
         dw = onp.empty_like(weight)
-    elif dw is not None and weight.size >= BIG and x.ndim == 2 and (late := waiting(len(x), node.parents[1])):
-        dx = kernel.backward(g, y, x, weight.T, act == "relu", None, db, dx is not None, late.t, late.h)
-        return [dx, late, db]
+    elif dw is not None:  # the leaf's own buffer
+        if weight.size >= BIG and x.ndim == 2 and (late := waiting(len(x), node.parents[1])):
+            dx = kernel.backward(g, y, x, weight.T, act == "relu", None, db, dx is not None, late.t, late.h)
+            return [dx, late, db]
+        node.parents[1].late = None  # or what is due from before would be written over what comes now
     to_w = None if dw is None else dw.T
     if x.ndim == 2:
         return [kernel.backward(g, y, x, weight.T, act == "relu", to_w, db, dx is not None), dw, db]

@@ -263,9 +263,19 @@ def test_an_index_changed_later(pick):
         assert x.grad.tolist() == [1.0, 5.0]
 
 
+class Twice(autograd.Function):
+    def forward(self, x):
+        return x * 2
+
+    def backward(self, g):
+        return g * 2
+
+
 @covers("G7")
 @pytest.mark.parametrize("change", [lambda y: y, lambda y: y[0:1], lambda y: y.detach(), lambda y: y[0:2][1:2]])
-@pytest.mark.parametrize("make", [lambda x: x * 2, lambda x: np.split(x, 1)[0], lambda x: np.split(x, 2)[1]])
+@pytest.mark.parametrize(
+    "make", [lambda x: x * 2, lambda x: np.split(x, 1)[0], lambda x: np.split(x, 2)[1], lambda x: Twice()(x)]
+)
 def test_an_output_changed_later(make, change):
     with autograd.record():
         y = make(leaf((1.0, 2.0, 3.0, 4.0)))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2lblocks import autograd, gluon, np, npx
+from d2lblocks.gluon import nn
 from d2lblocks.kernels import program as kernel
 from d2lblocks.late import BIG
 from d2lblocks.npx import linear
@@ -267,3 +268,54 @@ def test_small_weights_do_not_wait(which):
         y = net(np.ones((4, 8)))
     y.backward()
     assert all(p.data().size < BIG and p.data()._node.late is None for p in net.collect_params().values())
+
+
+@pytest.mark.parametrize("warm", [0, 2, 3])
+@pytest.mark.parametrize("hybrid_first", [False, True])
+def test_a_weight_of_a_hybridized_layer_that_is_used_as_written_too(warm, hybrid_first):
+    net = nn.Dense(300, in_units=160)
+    net.initialize()
+    net.hybridize()
+    X1, X2, G1, G2 = (np.random.normal(size=(4, n)) for n in (160, 160, 300, 300))
+    for _ in range(warm):
+        with autograd.record():
+            l = net(X1)  # noqa: E741
+        l.backward()
+    with autograd.record():
+        if hybrid_first:
+            a, b = net(X1), npx.fully_connected(X2, net.weight.data(), None, no_bias=True)
+        else:
+            b, a = npx.fully_connected(X2, net.weight.data(), None, no_bias=True), net(X1)
+        l = (a * G1).sum() + (b * G2).sum()  # noqa: E741
+    l.backward()
+    right = G1.asnumpy().T @ X1.asnumpy() + G2.asnumpy().T @ X2.asnumpy()
+    onp.testing.assert_allclose(net.weight.grad().asnumpy(), right, rtol=1e-4, atol=1e-4)
+
+
+class Look(autograd.Function):
+    """Looks at a gradient while it is being computed."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, x):
+        return x * 1
+
+    def backward(self, g):
+        self.weight.grad()
+        return g
+
+
+def test_a_gradient_that_is_looked_at_on_the_way_back():
+    net = nn.Dense(300, in_units=160, use_bias=False)
+    net.initialize()
+    v = np.ones((160,))
+    v.attach_grad()
+    small, big = (np.random.normal(size=(n, 160)) for n in (4, 400))
+    for look, X in ((lambda x: x, small), (Look(net.weight), big)):
+        with autograd.record():
+            l = net(look(X * v)).sum()  # noqa: E741
+        l.backward()
+    right = onp.tile(big.asnumpy().sum(0), (300, 1))
+    onp.testing.assert_allclose(net.weight.grad().asnumpy(), right, rtol=1e-3, atol=1e-3)

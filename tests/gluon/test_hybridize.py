@@ -57,19 +57,23 @@ def test_formulas_and_their_gradients(names, end, seed, long):
     npx.random.seed(seed)
     x, y = (np.random.normal(size=(5, 200, 72) if long else (5, 4, 6)) for _ in range(2))
     found = []
-    for one in twins(Formula(names, end)):
-        one(x, y)
-        one(x, y)
-        x.attach_grad()
+    near = x * (1 + 2e-7 * np.random.normal(size=x.shape))  # what this moves rounding may move, too
+    net, hybrid = twins(Formula(names, end))
+    for one, at in ((net, x), (hybrid, x), (net, near)):
+        one(at, y)
+        one(at, y)
+        at.attach_grad()
         y.attach_grad()
         with autograd.record():
-            z = one(x, y)
+            z = one(at, y)
         z.backward()
-        found.append([z.asnumpy(), x.grad.asnumpy(), y.grad.asnumpy()])
+        found.append([z.asnumpy(), at.grad.asnumpy(), y.grad.asnumpy()])
         if end != 4 and end != 6 and one._programs:  # sums over other axes than the last are for NumPy
             (plan,) = [p.plans[0].plan for p in one._programs.known.values() if p.recording]
             assert all(call.__qualname__.startswith("_stretch") for call in plan.ahead + plan.back)
-    same(*found, steps=10)
+    for a, b, moved in zip(*found, strict=True):
+        atol = max(1e-5 * max(1, abs(a).max(initial=0)), 20 * abs(a - moved).max(initial=0))
+        assert abs(a - b).max(initial=0) <= atol
 
 
 def test_sequential_of_hybrid_blocks_is_one_program():

@@ -24,9 +24,10 @@ LABELS = ("float32", "int32", "int64")
 
 @Inner
 def label(kind, at, i):
-    """Return label i, of one of the kinds in LABELS."""
+    """Return label i, of one of the kinds in LABELS; -1 for NaN and whatever is below 0."""
     if kind == 0:
-        return int(math.floor(floats(at, i + 1)[i]))
+        x = floats(at, i + 1)[i]
+        return int(x) if x >= 0 else -1
     if kind == 1:
         return int(ints(at, i + 1)[i])
     return int(longs(at, i + 1)[i])

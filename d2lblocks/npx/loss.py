@@ -22,8 +22,11 @@ def cross_entropy_of(scores, labels):
         raise ArgumentError(
             f"softmax_cross_entropy: labels {labels.shape} do not fit scores {scores.shape}; expected {scores.shape[:-1]}."
         )
-    whole = labels if labels.dtype.kind != "f" else onp.floor(labels)  # or -0.5 would be class 0
-    whole = whole.astype(onp.int64).reshape(-1)
+    if labels.dtype.kind == "f":  # cut off, -0.5 would be class 0, and NaN too on some processors
+        with onp.errstate(invalid="ignore"):  # infinity becomes a number that is no class
+            whole = onp.where(labels >= 0, labels, -1).astype(onp.int64).reshape(-1)
+    else:
+        whole = labels.astype(onp.int64).reshape(-1)
     try:
         loss, p = kernel.forward(scores if len(leading) == 1 else scores.reshape(-1, k), whole)
     except IndexError:

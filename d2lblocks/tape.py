@@ -324,7 +324,7 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
     for place in parents:
         if place is None:
             found.append(None)
-        elif (
+        elif (  # Leaf.free() among it, written out: this is asked for every argument
             grads is not None
             and type(place) is Leaf
             and place.req == "write"

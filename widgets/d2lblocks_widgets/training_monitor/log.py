@@ -169,8 +169,8 @@ class Pulse:
         return self._count if self._trainer is None else self._trainer.steps - self._first
 
     def end(self) -> None:
-        """Count no more."""
-        self._count, self._trainer = self.step, None
+        """Count no more, and keep no loss of a call that is under way."""
+        self._count, self._trainer, self._skip = self.step, None, 1 << 62
 
     def stepped(self, trainer: Any = None, what: str = "step") -> None:
         """Count a step, unless the trainer does, and see to what is due."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError, kind_of, warn
-from d2lblocks.tape import Leaf, Node, Recorded, Variable, release, state, walk
+from d2lblocks.tape import Leaf, Node, Recorded, Variable, kept_apart, release, state, walk
 
 GRAD_REQS = ("write", "add", "null")
 
@@ -142,7 +142,7 @@ def mark_variables(variables: Any, gradients: Any, grad_reqs: str | Sequence[str
                 f"{x._data.dtype} and {g._data.shape} {g._data.dtype}."
             )
     for x, g, req in zip(variables, gradients, reqs, strict=True):
-        x._node, x._out = Leaf(g._data, req, x._watch()), 0
+        x._node, x._out = Leaf(g._data, req, x._watch(), g), 0
 
 
 def backward(heads: Any, head_grads: Any = None, retain_graph: bool = False, train_mode: bool = True) -> None:
@@ -325,6 +325,7 @@ class Function(Recorded):
         incoming = [g] if node.count == 1 else g
         arrays = [onp.zeros_like(z) if g is None else g for g, z in zip(incoming, node.outs, strict=True)]
         lifted = lift is not None
+        kept_apart(grads or {})
         pulling, state.pulling = state.pulling, False  # user code: official arrays are refused here as everywhere
         try:
             with _Mode(lifted, None):

@@ -95,11 +95,13 @@ class Due:
 class Leaf:
     """The end of the tape: a variable's gradient buffer and how gradients go into it."""
 
-    __slots__ = ("buffer", "cell", "late", "req", "fresh", "age")
+    __slots__ = ("buffer", "given", "cell", "told", "late", "req", "fresh", "age")
 
-    def __init__(self, grad: onp.ndarray, req: str, cell: list[int]):
+    def __init__(self, grad: onp.ndarray, req: str, cell: list[int], given: Variable | None = None):
         self.buffer = grad
+        self.given = given  # the array whose numbers the buffer is, where it is not the leaf's own
         self.cell = cell  # of the variable
+        self.told = None if given is None else given._watch()  # the cell of the buffer, once somebody has seen it
         self.late: Any = None  # what is due to be written into the buffer
         self.req = req
         self.fresh = False  # has a backward pass written here since the last update?
@@ -113,6 +115,12 @@ class Leaf:
             self.write_out()
         return self.buffer
 
+    def show(self, grad: Variable) -> Variable:
+        """Return this array of the buffer, which somebody may hold from now on, read, and write into."""
+        changes[0] += 1
+        self.told = grad._written_at = self.told or [0]
+        return grad
+
     def write_out(self) -> None:
         """Write what is due into the buffer."""
         if self.late is not None:
@@ -121,23 +129,27 @@ class Leaf:
 
     def free(self) -> bool:
         """Return whether a rule may use the buffer for its result: nobody else holds it, who could be computing with it."""
-        return self.req == "write" and getrefcount(self.buffer) == ALONE
+        return self.req == "write" and self.given is None and getrefcount(self.buffer) == ALONE
 
     def deposit(self, g: Any) -> None:
         """Put the gradient g into the buffer, in place: whoever holds the buffer sees it."""
-        if self.req == "write":
-            self.late = None
-            if g is self.buffer:  # the rule has written it there
-                pass
-            elif isinstance(g, Due):
-                self.late = g
-            else:
-                self.buffer[...] = g
-        elif self.req == "add":
-            onp.add(self.grad, g, self.grad, casting="unsafe")
-        else:
+        if self.req == "null":
             return
+        if self.req == "add":
+            onp.add(self.grad, g, self.grad, casting="unsafe")
+        elif isinstance(g, Due):
+            self.late = g
+        else:
+            self.late = None
+            if g is not self.buffer:  # else the rule has written it there
+                self.buffer[...] = g
+        self.written()
+
+    def written(self) -> None:
+        """Note that a gradient has come into the buffer."""
         self.fresh = True
+        if self.told:
+            mark((self.told,))
 
 
 _lonely = Leaf(onp.zeros(0), "write", [0])
@@ -315,6 +327,17 @@ def _refuse_changed(order: list[Node]) -> None:
             node.refuse_changed()
 
 
+def kept_apart(grads: dict) -> None:
+    """Copy the gradients that lie in the leaves' own buffers or wait in their room: a backward() to come may write there."""
+    for place, g in grads.items():
+        if type(place) is Leaf and (g is place.buffer or isinstance(g, Due)):
+            grads[place] = onp.empty_like(place.buffer)
+            if isinstance(g, Due):
+                g.write(grads[place])
+            else:
+                grads[place][...] = g
+
+
 def buffers(parents: Sequence, grads: dict | None) -> list:
     """Return, per argument, where its gradient may be written: a leaf's own buffer, True for anywhere, None for unwanted.
 
@@ -328,6 +351,7 @@ def buffers(parents: Sequence, grads: dict | None) -> list:
             grads is not None
             and type(place) is Leaf
             and place.req == "write"
+            and place.given is None
             and getrefcount(place.buffer) == ALONE
             and place not in grads
         ):

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as onp
 import pytest
 
-from d2lblocks import autograd, np, npx
+from d2lblocks import autograd, gluon, np, npx
 from d2lblocks.gluon import nn
 from d2lblocks.npx.linear import dense
 from d2lblocks.op import Op
@@ -176,3 +176,67 @@ def test_a_layers_own_way_refuses_in_the_same_words():
                 call(args, {})
             texts.append((type(caught.value), str(caught.value)))
         assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("write", ["another array of it", "zero_grad", "backward", "a copy off the tape"])
+def test_a_gradient_used_as_a_constant_is_refused_when_it_is_written(write):
+    p = gluon.Parameter("p", shape=(2,), init="ones")
+    p.initialize()
+    w = p.data()
+    with autograd.record():
+        y = (w * w).sum()
+    y.backward()
+    seen = p.grad()
+    constant = seen.detach() if write == "a copy off the tape" else seen
+    with autograd.record():
+        y, other = (w * constant).sum(), (3 * w).sum()
+    if write == "zero_grad":
+        p.zero_grad()
+    elif write == "backward":
+        other.backward()
+    else:
+        p.grad()[:] = 7
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.backward()
+
+
+def test_a_gradient_used_as_a_constant_is_read_before_backward_writes_there():
+    w, v = leaves((3,), (3,))
+    with autograd.record():
+        y = (w * 2).sum()
+    y.backward()
+    with autograd.record():
+        y = (w * w.grad * v).sum()
+    y.backward()
+    onp.testing.assert_allclose(w.grad.asnumpy(), 2 * v.asnumpy())
+    onp.testing.assert_allclose(v.grad.asnumpy(), 2 * w.asnumpy())
+
+
+@pytest.mark.parametrize("size", [3, 256])  # a big gradient waits as a product
+def test_backward_inside_a_backward_leaves_what_the_outer_one_has_found(size):
+    class Inner(autograd.Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, g):
+            with autograd.record():
+                y = npx.fully_connected(x * 5, w, None, no_bias=True)
+            y.backward()
+            return g * 2
+
+    x, w = leaves((2, size), (size, size))
+    with autograd.record():
+        y = npx.fully_connected(Inner()(x), w, None, no_bias=True)
+    y.backward()
+    onp.testing.assert_allclose(w.grad.asnumpy(), onp.ones((2, size)).T @ (2 * x.asnumpy()), rtol=1e-5)
+
+
+def test_a_piece_of_an_array_as_gradient_is_written_after_the_last_rule_has_read_it():
+    (x, v), w = leaves((1, 2), (2, 2, 2)), np.ones((2, 2))
+    whole = np.ones((2, 2, 2))
+    autograd.mark_variables([w], [whole[0]])
+    with autograd.record():
+        y = (v * whole).sum() * npx.fully_connected(x, w, None, no_bias=True).sum()
+    y.backward()
+    onp.testing.assert_allclose(v.grad.asnumpy(), onp.full((2, 2, 2), 2 * x.asnumpy().sum()), rtol=1e-6)
+    onp.testing.assert_allclose(whole[0].asnumpy(), v.asnumpy().sum() * onp.ones((2, 1)) @ x.asnumpy(), rtol=1e-6)

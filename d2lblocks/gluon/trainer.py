@@ -72,7 +72,8 @@ class Trainer:
             total = _total(copies)
             for x in copies if total is not None and len(copies) > 1 else ():
                 leaf: Any = x._node
-                leaf.grad[...], leaf.fresh = total, True
+                leaf.grad[...] = total
+                leaf.written()
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, / batch_size.

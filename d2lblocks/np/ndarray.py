@@ -22,7 +22,7 @@ from d2lblocks.np.official import call, counterpart, on_copies
 from d2lblocks.np.text import array_text, formatted
 from d2lblocks.op import OPS, Op, adopt, plain, refuse_recorded
 from d2lblocks.rich import Rich
-from d2lblocks.tape import Leaf, Variable, changes, state
+from d2lblocks.tape import Leaf, Variable, state
 
 _new = object.__new__
 
@@ -73,11 +73,8 @@ class ndarray(Variable, Rich):
     @property
     def grad(self) -> ndarray | None:
         """The gradient buffer, None before attach_grad(); backward() writes into it."""
-        node = self._node
-        if type(node) is not Leaf:
-            return None
-        changes[0] += 1  # from here on somebody may hold the buffer
-        return wrap(node.grad, self._ctx)
+        node: Any = self._node
+        return node.show(wrap(node.grad, self._ctx)) if type(node) is Leaf else None
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
         """Make this array a leaf: gradients flow here. On an intermediate result this cuts the graph."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from d2lblocks.errors import NotRecordedError
 from d2lblocks.kernels.buffers import unseen
 from d2lblocks.plan import Plan
 from d2lblocks.tape import Ends, Node, Recorded, Variable, whose
@@ -44,10 +43,11 @@ class Step:
 class Held:
     """A plan, and who needs its numbers holds this: a recorded call till the tape lets go of it."""
 
-    __slots__ = ("plan",)
+    __slots__ = ("part", "plan")
 
     def __init__(self, plan: Plan):
         self.plan = plan
+        self.part: Held | None = None  # the one that a walk back by way of some outputs took
 
     def __iter__(self) -> Iterator[Any]:
         """Yield the raw arguments of the call: inputs, then leaves."""
@@ -119,7 +119,7 @@ class Program(Recorded):
         if lift is not None:
             return self._lifted(node, gs, lift)
         given = tuple([k for k, g in zip(self.outputs, gs, strict=True) if g is not None])
-        if len(given) == len(gs) or any(step.op.memory for step in self.steps):  # dropout must not be drawn again
+        if len(given) == len(gs):
             return node.args.plan.backward(gs, grads)
         return self._in_part(node, given, [g for g in gs if g is not None], grads)
 
@@ -129,9 +129,20 @@ class Program(Recorded):
         if part is None:
             part = Program(self.title, self.values, self.inputs, self.steps, list(given), True)
             self.parts[given] = part
-        held = part._idle()
-        held.plan.forward(list(node.args)[: len(self.inputs)])
-        return held.plan.backward(gs, grads)
+        node.args.part = None
+        node.args.part = held = part._idle()  # till the tape lets go: the walk may read its gradients of inputs later
+        plan = held.plan
+        plan.drawn = self._drawn(node)
+        try:
+            plan.forward(list(node.args)[: len(self.inputs)])
+        finally:
+            plan.drawn = {}
+        return plan.backward(gs, grads)
+
+    def _drawn(self, node: Node) -> dict[int, Any]:
+        """Return, by step, results with what their rules remember: dropout must not be drawn again."""
+        kept = node.args.plan.kept
+        return {i: kept[i] for i, step in enumerate(self.steps) if step.op.memory and kept.get(i) is not None}
 
     def settle(self, node: Node, g: Any) -> bool:
         """Write the gradients straight into the leaves; return False, with nothing done, where that cannot be."""
@@ -140,17 +151,14 @@ class Program(Recorded):
 
     def _lifted(self, node: Node, gs: list, lift: Callable) -> list:
         """Compute the gradients by operations on the tape, step by step: then they can be differentiated again."""
-        if any(step.op.memory for step in self.steps):
-            raise NotRecordedError(
-                f"{self.title} is hybridized and has steps that cannot be repeated, such as dropout: call hybridize(False) to "
-                "differentiate its gradients again."
-            )
+        drawn = self._drawn(node)
         found: list[Any] = [v.held for v in self.values]
         for k, raw, place in zip(self.inputs + self.leaves, node.args, node.parents, strict=True):
             found[k] = lift(raw, *whose(place))
         made: list[Any] = []
-        for step in self.steps:
-            z = step.op.apply(tuple([found[a] if type(a) is int else a.value for a in step.args]), step.settings)
+        for i, step in enumerate(self.steps):
+            args = tuple([found[a] if type(a) is int else a.value for a in step.args])
+            z = step.op.again(args, step.settings, drawn[i]) if i in drawn else step.op.apply(args, step.settings)
             for k, part in zip(step.outs, z if type(z) is tuple else (z,), strict=True):
                 found[k] = part
             made.append(found[step.outs[0]]._node)

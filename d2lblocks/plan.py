@@ -34,6 +34,7 @@ class Plan:
         self.none = 2 * n
         self.room = 0  # numbers that the greediest step needs for itself
         self.kept: dict[int, Any] = {}  # what was computed without rows, for the rules
+        self.drawn: dict[int, Any] = {}  # what is not computed but taken from another plan, such as dropout
         self.extras: list[onp.ndarray] = []  # buffers of numbers that are no value
         self.remembered: dict[int, int] = {}  # by the result of a row: the place of what it keeps for the row back
         for k in program.inputs:

@@ -21,7 +21,9 @@ def forward(plan: Any, i: int, step: Any) -> Callable:
     forward, memory, values = step.op.forward, step.op.memory, plan.program.values
 
     def call() -> None:
-        z = forward(*[plan.array(a) if type(a) is int else a.value for a in step.args], **step.settings)
+        z = plan.drawn.get(i)
+        if z is None:
+            z = forward(*[plan.array(a) if type(a) is int else a.value for a in step.args], **step.settings)
         plan.kept[i] = z
         shown = z[0] if memory else z
         for k, part in zip(step.outs, shown if type(shown) is tuple else (shown,), strict=True):

@@ -248,9 +248,14 @@ def test_gradients_that_somebody_holds_are_written_in_place():
         assert (held == k).all()
 
 
-def test_grad_and_second_derivatives():
+@pytest.mark.parametrize("rate", [0, 0.5])
+def test_grad_and_second_derivatives(rate):
+    net = mlp(3, 4, 1, act="tanh")
+    net.add(nn.Dropout(rate), nn.Dense(2, in_units=1))
+    net[-1].initialize()
     results = []
-    for one in twins(mlp(3, 4, 1, act="tanh")):
+    for one in twins(net):
+        npx.random.seed(3)
         x = np.array([[0.5, -1.0, 2.0]])
         x.attach_grad()
         with autograd.record():
@@ -264,21 +269,23 @@ def test_grad_and_second_derivatives():
 class Several(gluon.HybridBlock):
     """Three outputs; the second one has an infinite slope."""
 
-    def __init__(self):
+    def __init__(self, rate=0.0):
         super().__init__()
-        self.a, self.b = nn.Dense(300, in_units=200), nn.Dense(2, in_units=300)
+        self.a, self.b, self.drop = nn.Dense(300, in_units=200), nn.Dense(2, in_units=300), nn.Dropout(rate)
 
     def hybrid_forward(self, F, x):
-        h = self.a(x)
+        h = self.drop(self.a(x))
         return self.b(h), F.np.sqrt(h * 0), h
 
 
+@pytest.mark.parametrize("rate", [0, 0.5])
 @pytest.mark.parametrize("used", [[0], [1], [2], [0, 2], [1, 2], [0, 1, 2]])
-def test_outputs_that_are_not_used_give_no_gradient(used):
-    net = Several()
+def test_outputs_that_are_not_used_give_no_gradient(used, rate):
+    net = Several(rate)
     net.initialize()
     x, found = np.random.normal(size=(4, 200)), []
     for one in twins(net):
+        npx.random.seed(3)
         params = one.collect_params()
         x.attach_grad()
         for _ in range(3):
@@ -293,6 +300,19 @@ def test_outputs_that_are_not_used_give_no_gradient(used):
     same(found[0][1:], found[1][1:])
     assert found[0][0] == found[1][0]
     assert (found[0][1] != found[0][1]).any() == (1 in used)
+
+
+def test_calls_of_one_net_that_share_an_input_and_use_some_outputs():
+    net, found = Several(), []
+    net.initialize()
+    x = np.random.normal(size=(4, 200))
+    for one in twins(net):
+        x.attach_grad()
+        with autograd.record():
+            loss = (one(x)[0] ** 2).sum() + one(x * 2)[0].sum() + 3 * one(x)[0].sum()
+        loss.backward()
+        found.append([x.grad.asnumpy(), one.a.weight.grad().asnumpy()])
+    same(*found)
 
 
 @pytest.mark.parametrize("which", [0, 1])

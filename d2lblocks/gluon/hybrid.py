@@ -13,6 +13,7 @@ from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializati
 from d2lblocks.gluon.block import Block, Resolution
 from d2lblocks.gluon.located import InputTypeError
 from d2lblocks.gluon.parameter import Parameter
+from d2lblocks.gluon.ready import of_init
 from d2lblocks.gluon.tracing import Programs
 from d2lblocks.gluon.waiting import LOOKING_F, Waiting
 from d2lblocks.gluon.watch import note_next_call
@@ -25,6 +26,8 @@ _order = count()  # of resolutions
 
 class HybridBlock(Block):
     """A block whose `hybrid_forward` is given its own parameters as arrays, so it never asks for data()."""
+
+    _arrays_now: tuple[int, Any, dict] = of_init  # by the names of its parameters, with the count of changes and where
 
     def __init__(self, prefix: str | None = None, params: Any = None, **unknown: Any):
         super().__init__(prefix, params, **unknown)

@@ -74,7 +74,7 @@ class ndarray(Variable, Rich):
     def grad(self) -> ndarray | None:
         """The gradient buffer, None before attach_grad(); backward() writes into it."""
         node: Any = self._node
-        return node.show(wrap(node.grad, self._ctx)) if type(node) is Leaf else None
+        return node.show(wrap(node.grad, self._ctx)) if type(node) is Leaf else None  # type: ignore[return-value]
 
     def attach_grad(self, grad_req: str = "write", stype: str | None = None) -> None:
         """Make this array a leaf: gradients flow here. On an intermediate result this cuts the graph."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError
+from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.kernels import cross_entropy as kernel
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.npx.activation import softmax_of
@@ -29,7 +29,11 @@ def cross_entropy_of(scores, labels):
         whole = labels.astype(onp.int64).reshape(-1)
     try:
         loss, p = kernel.forward(scores if len(leading) == 1 else scores.reshape(-1, k), whole)
-    except IndexError:
+    except (IndexError, TypeError):
+        if scores.dtype.kind != "f":
+            raise ArrayTypeError(
+                f"softmax_cross_entropy: the scores are {scores.dtype}, expected floats; use scores.astype('float32')."
+            ) from None
         check_labels(labels, k)
         raise
     return loss if len(leading) == 1 else loss.reshape(labels.shape), p, whole
@@ -61,7 +65,8 @@ def check_labels(raw: onp.ndarray, k: int) -> None:
     """Raise if a label is no class number below k."""
     if raw.size and not (raw.min() >= 0 and raw.max() < k):
         bad = raw[~((raw >= 0) & (raw < k))].reshape(-1)[0]
-        raise ArgumentError(f"Label {bad:g} is out of range: there are {k} classes, numbered from 0 to {k - 1}.")
+        classes = f"there are {k} classes, numbered from 0 to {k - 1}" if k else "the scores are for no class at all"
+        raise ArgumentError(f"Label {bad:g} is out of range: {classes}.")
 
 
 def softmax_cross_entropy(logits: ndarray, labels: ndarray) -> ndarray:

@@ -151,6 +151,8 @@ TABLE = [
       for b in BASES for t in FORGOTTEN for kind in (RuntimeError, AttributeError)),
     *(("B1", lambda b=b, u=u: u(made(b, EMPTY)), RuntimeError, "super().__init__()", "Net")
       for b in (*BASES, nn.Sequential) for u in USES),
+    ("B1", lambda: made(nn.HybridBlock, INIT + "pass\ndef hybrid_forward(self, F, x): return x").forward(X), RuntimeError,
+     "super().__init__()", "Net"),
     ("B2", lambda: nn.Block()(X), NotImplementedError, "Block", "forward"),
     ("B2", lambda: nn.HybridBlock()(X), NotImplementedError, "HybridBlock", "forward"),
     ("B2", lambda: net_of(made(nn.Block, "def forwrad(self, x): return x"))(X), NotImplementedError, "Net", "forward"),

@@ -162,6 +162,9 @@ TABLE = [
     *(("C14", lambda loss=loss, y=y: loss()(X, y), TypeError, word, "np.array")
       for loss in (*ALIKE, CE) for y, word in (([0, 1], "list"), (onp.zeros(2), "numpy.ndarray"), (None, "None"))),
     ("C14", lambda: CE()(np.array(1.0), np.array(1.0)), ValueError, "()"),
+    *(("C14", lambda kind=kind: CE()(X.astype(kind), np.zeros(2)), TypeError, kind, "astype('float32')")
+      for kind in ("int32", "bool")),
+    ("C13", lambda: CE()(np.ones((2, 0)), np.zeros(2)), ValueError, "Label 0", "no class at all"),
 ]  # fmt: skip
 
 

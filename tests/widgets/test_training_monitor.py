@@ -1,6 +1,8 @@
 """The training monitor without a browser: what it hears, keeps and sends, and that nobody is slowed by it."""
 
+import copy
 import gc
+import pickle
 import sys
 from types import SimpleNamespace
 
@@ -98,7 +100,7 @@ def test_watch_adds_few_calls_to_a_step(hybrid):
 def test_every_loss_is_kept_unless_steps_are_very_short(monkeypatch):
     now, trainer = [0.0], SimpleNamespace(steps=0)
     monkeypatch.setattr(log, "perf_counter", lambda: now[0])
-    pulse = log.Pulse(lambda: None, lambda: None, trainer)
+    pulse = log.Pulse(int, int, dict, trainer)
     pulse.due = pulse.halt = float("inf")
 
     def kept(count, seconds):
@@ -199,6 +201,21 @@ def test_watch_stopped_hears_nothing_and_a_second_one_replaces_the_first():
     assert (monitor.step, third.step) == (3, 0)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+@pytest.mark.parametrize("with_trainer", [False, True])
+def test_a_copy_of_what_is_watched_is_not_watched(copied, with_trainer):
+    net, loss = nn.Dense(2, in_units=2), gluon.loss.L2Loss()
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    monitor = watch(trainer if with_trainer else net, loss)
+    x = np.ones((3, 2))
+    copied(loss)(net(x), x)
+    copied((net, trainer))
+    assert monitor._drawn() == {}
+    loss(net(x), x)
+    assert len(monitor.losses()) == 1
+
+
 def test_watch_says_what_it_cannot_take():
     net = nn.Dense(2, in_units=2)
     net.initialize()
@@ -209,6 +226,9 @@ def test_watch_says_what_it_cannot_take():
         watch(net).record(accuracy="high")
     with pytest.raises(ArgumentError, match="'accuracy'.*nothing yet"):
         watch(net).losses("accuracy")
+    for select in (3, "("):
+        with pytest.raises(ArgumentError, match="watch: .* is no regular expression"):
+            watch(net, select=select)
     assert watch(net, select=".*bias").histograms["names"] == [net.bias.name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 from d2lblocks import initializer, io
@@ -134,10 +134,7 @@ class ParameterDict(Rich):
 
     def select(self, pattern: str) -> ParameterDict:
         """Return the parameters whose full name matches the regular expression from its start."""
-        try:
-            matches = re.compile(pattern).match
-        except (re.error, TypeError) as problem:
-            raise ArgumentError(f"collect_params: {pattern!r} is no regular expression: {problem}.") from None
+        matches = matcher(pattern, "collect_params")
         chosen = ParameterDict(self._prefix)
         chosen._params = {name: p for name, p in self.items() if matches(name)}
         return chosen
@@ -210,6 +207,14 @@ class ParameterDict(Rich):
         source = "dict" if filename is None else f"file '{filename}'"
         arrays = {restore_prefix + name: x for name, x in named(param_dict, source).items()}
         load_into(self._params, arrays, source, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
+
+
+def matcher(pattern: Any, who: str) -> Callable:
+    """Return whether a full name matches a regular expression from its start, as a function of the name."""
+    try:
+        return re.compile(pattern).match
+    except (re.error, TypeError) as problem:
+        raise ArgumentError(f"{who}: {pattern!r} is no regular expression: {problem}.") from None
 
 
 def _equal(key: str, stored: Any, wanted: Any) -> bool:

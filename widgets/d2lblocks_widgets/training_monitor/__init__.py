@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from IPython.display import publish_display_data
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, listed
 from d2lblocks.gluon import Block, Parameter, ParameterDict, Trainer
+from d2lblocks.gluon.parameter.collection import matcher
 from d2lblocks.gluon.watch import on_change
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.style import number as written
@@ -44,7 +44,7 @@ class TrainingMonitor(Widget):
         self._parameters, self._every, self._more = parameters, every, more
         names = [p.name for p in parameters]
         self._values, self._gradients = Histograms(names), Histograms(names)
-        self._pulse = Pulse(self._push, self._look, trainer)
+        self._pulse = Pulse(self._push, self._look, self.record, trainer)
         self._curves = defaultdict(Curve, loss=self._pulse.loss)
         self._display_id, self._shown, self._counts_steps = uuid4().hex, False, trainer is None
         self._done = False
@@ -75,9 +75,6 @@ class TrainingMonitor(Widget):
     def _drawn(self) -> dict[str, Curve]:
         """Return the curves that have begun."""
         return {name: curve for name, curve in self._curves.items() if curve.begun}
-
-    def _lost(self, block: Any, inputs: Any, out: Any) -> None:
-        self.record(loss=out)
 
     def _look(self) -> None:
         """Take histograms of this step."""
@@ -221,7 +218,8 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
     if not isinstance(every, int | float) or not every >= 0.1:
         raise ArgumentError(f"watch: every must be at least 0.1 seconds, got {every!r}.")
     if select is not None:
-        found = [p for p in found if re.match(select, p.name)]  # from the start of the name, as collect_params does
+        matches = matcher(select, "watch")
+        found = [p for p in found if matches(p.name)]
     trainer = what if isinstance(what, Trainer) else None
     monitor = TrainingMonitor(found[:SHOWN], every, max(0, len(found) - SHOWN), trainer)
     _listen(monitor, what, loss)
@@ -237,7 +235,7 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
     if isinstance(what, Trainer) and loss is None:
         monitor._endings.append(on_change(what, monitor._pulse.stepped).detach)
     if loss is not None:  # it tells of itself, and the trainer need not
-        hook = monitor._lost if monitor._counts_steps else monitor._pulse.lost
+        hook = monitor._pulse.told if monitor._counts_steps else monitor._pulse.lost
         monitor._endings.append(loss.register_forward_hook(hook).detach)
     shell = _shell()
     if shell is not None:

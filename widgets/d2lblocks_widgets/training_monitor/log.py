@@ -150,11 +150,11 @@ class Pulse:
     A trainer counts its steps itself. Where it has none, `stepped` is called for each.
     """
 
-    __slots__ = ("loss", "due", "halt", "_trainer", "_first", "_count", "_steps", "_values", "_push", "_look", "_pass",
-                 "_skip", "_paced", "_since")  # fmt: skip
+    __slots__ = ("loss", "due", "halt", "_trainer", "_first", "_count", "_steps", "_values", "_push", "_look", "_record",
+                 "_pass", "_skip", "_paced", "_since")  # fmt: skip
 
-    def __init__(self, push: Callable[[], None], look: Callable[[], None], trainer: Any = None):
-        self.loss, self._push, self._look = Curve(), push, look
+    def __init__(self, push: Callable, look: Callable, record: Callable, trainer: Any = None):
+        self.loss, self._push, self._look, self._record = Curve(), push, look, record
         self._trainer: Any = trainer
         self._first, self._count = 0 if trainer is None else trainer.steps, 0
         self._steps, self._values = self.loss.steps, self.loss.values
@@ -171,6 +171,10 @@ class Pulse:
     def end(self) -> None:
         """Count no more, and keep no loss of a call that is under way."""
         self._count, self._trainer, self._skip = self.step, None, 1 << 62
+
+    def __reduce__(self) -> tuple:
+        """Return how to copy: whoever is copied or pickled with this as a hook is not watched."""
+        return _deaf, ()
 
     def stepped(self, trainer: Any = None, what: str = "step") -> None:
         """Count a step, unless the trainer does, and see to what is due."""
@@ -202,6 +206,12 @@ class Pulse:
         if step >= self.halt or perf_counter() >= self.due:
             self.see(step)
 
+    def told(self, block: Any, inputs: Any, out: Any) -> None:
+        """Record what a loss gave, and a step: its hook where there is no trainer."""
+        if self._skip:
+            return
+        self._record(loss=out)
+
     def pace(self) -> None:
         """Keep one loss of some if a step takes so little that to keep them all would be felt; told now and then."""
         now, step = perf_counter(), self.step
@@ -209,6 +219,13 @@ class Pulse:
             took = (now - self._since) / (step - self._paced)
             self._pass = 0 if took > BRISK else SPARSE
         self._paced, self._since = step, now
+
+
+def _deaf() -> Pulse:
+    """Return the pulse of no run."""
+    pulse = Pulse(int, int, dict)
+    pulse.end()
+    return pulse
 
 
 class Histograms:

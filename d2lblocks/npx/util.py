@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as onp
 from threadpoolctl import threadpool_limits
 
 from d2lblocks.errors import ArgumentError, MXNetError
+from d2lblocks.op import discrete
 
 
 def set_np(shape: bool = True, array: bool = True, dtype: bool = False) -> None:
@@ -41,11 +43,20 @@ def cast(data: Any, dtype: Any) -> Any:
     return data.astype(dtype)
 
 
-def constraint_check(x: Any, msg: str = "Constraint violated!") -> Any:
-    """Return True as an array if all entries of x hold; else raise ArgumentError with the message."""
+@discrete
+def all_hold(x, *, msg):
+    """True if all entries of x hold; else an error with the message."""
     if not x.all():
         raise ArgumentError(msg)
-    return x.all()
+    return onp.asarray(True)
+
+
+all_hold.title = "constraint_check"
+
+
+def constraint_check(x: Any, msg: str = "Constraint violated!") -> Any:
+    """Return True as an array if all entries of x hold; else raise ArgumentError with the message."""
+    return all_hold(x, msg=msg)
 
 
 def gpu_memory_info(device_id: int = 0) -> tuple[int, int]:

@@ -266,6 +266,23 @@ def test_grad_and_second_derivatives(rate):
     same(*results)
 
 
+class Checked(gluon.HybridBlock):
+    def hybrid_forward(self, F, x):
+        F.npx.constraint_check(x > 0, "not all are positive")
+        return x * 2
+
+
+def test_a_constraint_is_checked_in_every_call():
+    net = Checked()
+    net.hybridize()
+    for _ in range(2):
+        for _ in range(2):
+            assert net(np.ones(3)).sum() == 6
+        with pytest.raises(ValueError, match="^not all are positive"):
+            net(np.array([1.0, -1.0, 1.0]))
+    programs(net)
+
+
 class Several(gluon.HybridBlock):
     """Three outputs; the second one has an infinite slope."""
 

@@ -16,17 +16,18 @@ from d2lblocks.kernels.product import SHORT, SPAN, Inner, address, floats, produ
 # BLAS copies x and w into an order that suits the caches, which pays off for many rows of x and many numbers of w. Time of
 # the kernel in that of BLAS, 1 thread, AVX-512, for n rows:
 #     (k, m)           n = 1    2    8    32    64   256
-#     (784, 256)         0.8  0.9  0.4   0.7   0.9   1.0     gradient of w: 0.6 at 8, 0.8 at 32, 1.1 at 256
-#     (512, 1024)        1.1  0.3  0.5   0.9   1.0   1.2
+#     (784, 256)         0.8  0.9  0.4   0.7   0.7   0.8     gradient of w: 0.6 at 8, 0.8 at 32, 0.9 from 64 on
+#     (512, 1024)        1.1  0.3  0.5   0.9   0.9   1.0                    0.8 at 64, 0.9 at 128, 1.2 at 256
 #     (2048, 2048)       1.0  0.3  0.4   1.4   1.9
 FEW = 8  # rows for which the kernels are never slower
 MANY = 2**19  # numbers of w from which BLAS is faster for more rows than that
-LONG, LONG_BACK = 2**26, 2**25  # products of numbers from which it is, too, forward and in the gradient of w
+LONG = 2**27  # products of numbers from which it is, too
 SHARED = 2**22  # the same where BLAS has two threads: a kernel has one
 ROW = 2**14  # numbers of w from which it is faster at the gradient of a single x: it needs no transposed copy
 ROOM = 2**14  # numbers of the output up to which the kernel gets a piece of memory that is kept for it
 LARGE = 2**20  # numbers of such a piece for a bigger layer
-PANEL = 2**14  # numbers of w that are transposed at a time: they stay in the nearest caches
+PANEL = 2**14  # numbers of w or x that are transposed at a time: they stay in the nearest caches
+TALL = 128  # rows and columns of y from which columns of x are transposed for the gradient of w: tiles pass over them often
 NONE = onp.zeros(0, onp.float32)  # stands for a bias or a gradient that is not there
 NONE2 = onp.zeros((0, 0), onp.float32)
 _spares: list[onp.ndarray] = []  # pieces of memory for small gradients; who uses one takes it out meanwhile
@@ -41,7 +42,7 @@ def forward(x: onp.ndarray, w: onp.ndarray, b: onp.ndarray | None, relu: bool) -
         b = NONE
     elif b.size != m:
         raise ValueError(f"weight {w.shape[::-1]} and bias {b.shape} do not fit together")
-    if (n > FEW and for_blas(n, w.size, LONG)) or not forward_loop.fast(x, w, b, relu, y):
+    if (n > FEW and for_blas(n, w.size)) or not forward_loop.fast(x, w, b, relu, y):
         if x.shape[1] != len(w) or b.ndim != 1:
             raise ValueError(f"x {x.shape}, weight {w.shape[::-1]} and bias {b.shape} do not fit together")
         onp.dot(x, w, out=y)
@@ -69,9 +70,12 @@ def backward(
         _spares.append(spare)
         if done:
             return dx if want_dx else None
-    spare = _room((n * m if relu and not h.size else 0) + (panel(k, m) if want_dx else 0), g.dtype)
-    dw_later = dw is not None and for_blas(n, k * m, LONG_BACK)
-    dx_later = want_dx and (for_blas(n, k * m, LONG) or n == 1)
+    turning = dw is not None or want_dx
+    later = turning and for_blas(n, k * m)
+    dw_later = dw is not None and later
+    dx_later = want_dx and (later or n == 1)
+    room = panel(n, k, m) if turning and not later else 0
+    spare = _room(room + (n * m if relu and not h.size else 0), g.dtype)
     now = NONE2 if dw_later else to_w, to_b, NONE2 if dx_later else dx, t, h
     if not backward_loop.fast(g, y, x, w, relu, *now, spare):
         _check_fit(g, y, x, w, to_w, to_b)
@@ -107,15 +111,16 @@ def _check_fit(
         )
 
 
-def panel(k: int, m: int) -> int:
-    """Return how many numbers of w are best turned at a time."""
-    return min(k * m, max(PANEL, 16 * m))
+@Inner
+def panel(n, k, m):
+    """Return room for so many numbers of w (k, m) or of x (n, k) as are best turned at a time, see `gradients`."""
+    return max(min(k * m, max(PANEL, 16 * m)), min(k * n, max(PANEL, 48 * n)))
 
 
-def for_blas(n: int, size: int, long: int) -> bool:
+def for_blas(n: int, size: int) -> bool:
     """Return whether BLAS is faster with n rows of x and so many numbers of w."""
     work = n * size
-    return n > FEW and (size > MANY or work > long or (work > SHARED and threads() > 1))
+    return n > FEW and (size > MANY or work >= LONG or (work > SHARED and threads() > 1))
 
 
 def _forward(x, w, b, relu, y):  # by BLAS
@@ -228,7 +233,14 @@ def gradients(n, k, m, x, w, h, dx, dw, db, turned, size):
     At `turned` is room for `size` numbers, those of some rows of w: m at least, better as many as `panel` says.
     """
     if dw:
-        product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0, 0)
+        some = min(k, size // max(1, n) // 12 * 12)
+        if n < TALL or m < TALL or some < 12:
+            product(k, n, m, x, 1, k, h, m, dw, m, 0, 0, 0, 0)
+        else:
+            for p in range(0, k, some):  # some columns of x at a time, transposed: they make as many rows of dw
+                rows = min(some, k - p)
+                transpose(n, rows, x + 4 * p, k, turned, n)
+                product(rows, n, m, turned, n, 1, h, m, dw + 4 * p * m, m, 0, 0, 0, 0)
     if db:
         g, total = floats(h, n * m), floats(db, m)
         for j in range(m):
@@ -237,7 +249,7 @@ def gradients(n, k, m, x, w, h, dx, dw, db, turned, size):
             for j in range(m):
                 total[j] += g[i * m + j]
     if dx:
-        some = max(1, min(k, size // max(1, m)))
+        some = max(1, min(k, min(size, max(PANEL, 16 * m)) // max(1, m)))
         some = some if some == k or some < 16 else some // 16 * 16
         for p in range(0, k, some):  # some rows of w at a time, transposed: they make as many columns of dx
             rows = min(some, k - p)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from d2lblocks.kernels import tiles
 from d2lblocks.kernels._jit import Integers, Table, Work, kernel
-from d2lblocks.kernels.dense import PANEL, gradients
+from d2lblocks.kernels.dense import gradients, panel
 from d2lblocks.kernels.elementwise import exp
 from d2lblocks.kernels.product import Inner, floats, ints, longs, product, transpose
 
@@ -140,7 +140,7 @@ def walk(rows: Table, slots: Integers, status: Integers, work: Work):  # noqa: C
             if kind:
                 tiles.both(kind, n * m, a, b, spare)
                 h = spare
-            gradients(n, k, m, c, d, h, e, f, g, spare + 4 * n * m, min(k * m, max(PANEL, 16 * m)))
+            gradients(n, k, m, c, d, h, e, f, g, spare + 4 * n * m, panel(n, k, m))
         elif code == LOSS:  # scores, labels, loss, softmax
             if not loss(n, k, kind, a, b, c, d):
                 status[0] = 1

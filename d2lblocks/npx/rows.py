@@ -12,7 +12,7 @@ import numpy as onp
 
 from d2lblocks.kernels import program as kernel
 from d2lblocks.kernels import tiles
-from d2lblocks.kernels.dense import LONG, LONG_BACK, ROW, for_blas, panel
+from d2lblocks.kernels.dense import ROW, for_blas, panel
 from d2lblocks.np import elementwise as E
 from d2lblocks.np.moves import kept, reshape
 from d2lblocks.np.moves import sum as total
@@ -38,7 +38,7 @@ def _dense(table: Any, step: Any) -> bool:
     if w.held is None or w.dtype != onp.float32 or not w.held._data.T.flags.carray or act not in (None, *kernel.ACTS):
         return False
     n = table.values[x].size // max(k, 1)
-    if not _real(table, *wanted) or for_blas(n, k * m, LONG):
+    if not _real(table, *wanted) or for_blas(n, k * m):
         return False
     y = table.out(step)
     table.row(kernel.DENSE, n, k, m, act == "relu", table.at(x), table.at(weight), table.at(bias), y)
@@ -53,9 +53,9 @@ def _dense_back(table: Any, step: Any) -> bool:
     n = table.values[x].size // k
     act, (y,) = step.settings["act"], step.outs
     waits = table.waits(weight, n)
-    if for_blas(n, k * m, LONG if waits else LONG_BACK) or (n == 1 and k * m > ROW and table.values[x].wanted):
+    if for_blas(n, k * m) or (n == 1 and k * m > ROW and table.values[x].wanted):
         return False
-    table.need(n * m + panel(k, m))
+    table.need(n * m + panel(n, k, m))
     kind, g = kernel.BACK.get(act, 0), table.grad(y)
     if waits:
         t, h = table.late(weight, n)

@@ -266,6 +266,16 @@ def test_grad_and_second_derivatives(rate):
     same(*results)
 
 
+def test_a_batch_of_many_rows():
+    results = []
+    for one in twins(mlp(61, 130, 140, 10)):
+        npx.random.seed(2)
+        X, y = np.random.normal(size=(150, 61)), np.random.randint(0, 10, size=150)
+        losses, grads = trained(one, X, y)
+        results.append([*losses, *grads])
+    same(*results, steps=3)
+
+
 class Checked(gluon.HybridBlock):
     def hybrid_forward(self, F, x):
         F.npx.constraint_check(x > 0, "not all are positive")

@@ -117,7 +117,19 @@ def test_kernels_are_compiled_where_they_can_be():
     assert [kernel.ready() for kernel in KERNELS] == [enabled()] * len(KERNELS)
 
 
-@pytest.mark.parametrize(("n", "k", "m"), [(1, 20, 40), (64, 1100, 40), (1, 600, 40), (9, 800, 700), (200, 600, 300)])
+@pytest.mark.parametrize(
+    ("n", "k", "m"),
+    [
+        (1, 20, 40),
+        (64, 1100, 40),
+        (1, 600, 40),
+        (9, 800, 700),
+        (200, 600, 300),
+        (2000, 70, 130),
+        (130, 5, 140),
+        (128, 61, 128),
+    ],
+)
 @pytest.mark.parametrize("relu", [False, True])
 def test_dense_by_kernels_and_by_blas(n, k, m, relu):
     rng = onp.random.default_rng(0)
@@ -193,11 +205,11 @@ def test_dense_by_every_way(monkeypatch, machine, many, kind):
 def test_a_product_of_middle_size_is_for_blas_where_several_threads_share_it():
     limits = npx.set_num_threads(1)
     try:
-        assert not dense.for_blas(64, 784 * 256, dense.LONG)
+        assert not dense.for_blas(64, 784 * 256)
         npx.set_num_threads(2)
         if blas.threads() > 1:  # not every BLAS can be told
-            assert dense.for_blas(64, 784 * 256, dense.LONG)
-        assert not dense.for_blas(8, 784 * 256, dense.LONG)
+            assert dense.for_blas(64, 784 * 256)
+        assert not dense.for_blas(8, 784 * 256)
     finally:
         limits.restore_original_limits()
 

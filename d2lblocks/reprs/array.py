@@ -30,7 +30,8 @@ def _(x: ndarray) -> str | None:
         return None
     values = Values.of(raw, digest=False)
     facts = f"{code(str(raw.shape))} {raw.dtype} · {raw.size:,} numbers, {bytes_text(raw.nbytes)}<br>{stats(values)}"
-    histogram = f" · {bars(values.bins)}" if len(values.bins) > 1 else ""
+    some = f" of one number in {-(-raw.size // EXACT)}" if values.sampled else ""
+    histogram = f" · {bars(values.bins)}{some}" if len(values.bins) > 1 else ""
     return f"<div>{SOURCE}{escape(repr(x))}</pre><small>{facts}{histogram}</small>{picture(raw, values)}</div>"
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from d2lblocks.reprs.values import EXACT, Values
+from d2lblocks.reprs.values import Values
 
 # name: (red, green, blue, opacity). A tint lies between the page and its text.
 TINTS = {
@@ -71,9 +71,18 @@ def call_html(row: Any) -> str:
     return f"{shape_html(row.input)}{GAP}→ {shape_html(row.output)}"
 
 
-def number(x: float) -> str:
+def number(x: float, places: int = 3) -> str:
     """Return a number in three significant places."""
-    return f"{x + 0.0:.3g}".replace("-", "−")
+    return f"{x + 0.0:.{places}g}".replace("-", "−")
+
+
+def apart(low: float, high: float) -> tuple[str, str]:
+    """Return two numbers in three significant places, or in so many more that they look different."""
+    for places in range(3, 18):
+        words = number(low, places), number(high, places)
+        if words[0] != words[1]:
+            break
+    return words
 
 
 def bars(counts: Iterable[int]) -> str:
@@ -94,9 +103,10 @@ def spark(values: Values | None) -> str:
         return bad
     if values.min == values.max:
         return f"all {number(values.min)}" if not bad else f"{number(values.min)}, {bad}"
+    low, high = apart(values.min, values.max)
     pairs = [a + b for a, b in zip(values.bins[::2], values.bins[1::2], strict=True)]
     between = bars(pairs) if values.size > len(pairs) else "…"
-    return f"{number(values.min)}{GAP}{between}{GAP}{number(values.max)}" + (f", {bad}" if bad else "")
+    return f"{low}{GAP}{between}{GAP}{high}" + (f", {bad}" if bad else "")
 
 
 def stats(values: Values) -> str:
@@ -107,8 +117,7 @@ def stats(values: Values) -> str:
     line = " · ".join(
         f"{name} {number(x or 0.0)}" for name, x in zip(("mean", "std", "min", "max"), numbers, strict=True)
     )
-    about = f" · mean and std of every {-(-values.size // EXACT)}th number" if values.sampled else ""
-    return line + about + (f" · {values.nonfinite:,} not finite" if values.nonfinite else "")
+    return line + (f" · {values.nonfinite:,} not finite" if values.nonfinite else "")
 
 
 def head(*names: str, left: int = 1) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as onp
 
 BINS = 16
-EXACT = 1 << 20  # of larger arrays every k-th number goes into mean, deviation and histogram
+PART = 1 << 16  # numbers that are looked at at a time
+HUGE = 1e150  # the square of larger numbers is beyond the largest number
+EXACT = 1 << 20  # of larger arrays so many numbers go into the histogram
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,12 @@ class Values:
     max: float | None
     bins: tuple[int, ...]  # counts in equal steps from min to max; one bin if these are equal
     nonfinite: int
-    sampled: bool  # are mean, deviation and histogram those of every k-th number?
+    sampled: bool  # is the histogram that of some of the numbers?
     digest: int  # of all bytes, so that any change of a number is a difference; 0 if nobody asked
 
     @classmethod
     def of(cls, raw: onp.ndarray, digest: bool = True) -> Values:
-        """Return what `raw` is like; range and finiteness are exact at every size."""
+        """Return what `raw` is like; all but the histogram is exact at every size."""
         sign = zlib.crc32(onp.ascontiguousarray(raw).data) if raw.size and digest else 0
         flat, bad = raw.ravel("K"), 0  # a view where the memory is in one piece, in either order
         if flat.size and not onp.isfinite(flat.min() * 0.0 + flat.max() * 0.0):  # both carry a nan along
@@ -36,18 +40,50 @@ class Values:
         if not flat.size:
             return cls(raw.size, None, None, None, None, (), bad, False, sign)
         lo, hi = float(flat.min()), float(flat.max())
-        sampled = flat.size > EXACT
-        x = (flat[:: -(-flat.size // EXACT)] if sampled else flat).astype("f8")
-        mean = float(x.sum() / x.size)
-        away = x - mean
-        return cls(raw.size, mean, float(onp.sqrt(away @ away / x.size)), lo, hi, _bins(x, lo, hi), bad, sampled, sign)
+        mean, std = moments(flat, max(-lo, hi))
+        bins = tuple(binned(sampled(flat, EXACT), lo, hi, BINS))
+        return cls(raw.size, mean, std, lo, hi, bins, bad, flat.size > EXACT, sign)
 
 
-def _bins(x: onp.ndarray, lo: float, hi: float) -> tuple[int, ...]:
+def moments(flat: onp.ndarray, top: float) -> tuple[float, float]:
+    """Return mean and standard deviation of finite numbers as far as `top` from 0: some at a time, in float64."""
+    scale = top if top > HUGE else 1.0
+    n, mean, squares = 0, 0.0, 0.0  # squares: the sum of squared distances from the mean (Chan, Golub, LeVeque 1979)
+    for start in range(0, flat.size, PART):
+        x = flat[start : start + PART].astype("f8")
+        if scale != 1:
+            x /= scale
+        m = float(x.sum() / x.size)
+        away = x - m
+        squares += float(away @ away) + (m - mean) ** 2 * n * x.size / (n + x.size)
+        n += x.size
+        mean += (m - mean) * (x.size / n)
+    return mean * scale, math.sqrt(squares / n) * scale
+
+
+def sampled(flat: onp.ndarray, most: int) -> onp.ndarray:
+    """Return about `most` of the numbers, or all: one from each stretch, at places without a pattern.
+
+    Every k-th would be of the same few columns of a matrix.
+    """
+    if flat.size <= most:
+        return flat
+    every = -(-flat.size // most)
+    starts = onp.arange(0, flat.size - every + 1, every)
+    return flat[starts + (_places(most)[: len(starts)] * every).astype(onp.intp)]
+
+
+@cache
+def _places(n: int) -> onp.ndarray:
+    return onp.random.default_rng(0).random(n)
+
+
+def binned(flat: onp.ndarray, lo: float, hi: float, bins: int) -> list[int]:
+    """Return how many of finite numbers lie in each of equal steps from lo to hi; one bin if these are equal."""
     if lo == hi:
-        return (x.size,)
-    width = hi - lo
+        return [flat.size]
+    x, width = flat.astype("f8"), hi - lo
     if not onp.isfinite(width):  # the range of the largest numbers is beyond the largest number
         x, lo, width = x / 2, lo / 2, hi / 2 - lo / 2
-    places = onp.minimum(((x - lo) / width * BINS).astype(onp.intp), BINS - 1)
-    return tuple(onp.bincount(places, minlength=BINS).tolist())
+    places = onp.minimum(((x - lo) / width * bins).astype(onp.intp), bins - 1)
+    return onp.bincount(places, minlength=bins).tolist()

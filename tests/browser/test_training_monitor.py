@@ -49,4 +49,58 @@ def test_a_loss_that_breaks_is_named(bare):
     for k in range(10):
         monitor.record(loss=float("nan") if k > 6 else 1.0)
     monitor.stop()
-    expect(bare.show(monitor).locator(".run-bad")).to_contain_text("not finite from step 8 on")
+    root = bare.show(monitor)
+    expect(root.locator(".run-bad")).to_contain_text("not finite from step 8 on")
+    expect(root.locator("h4").first).to_have_text("loss NaN not finite from step 8 on")
+    for path in ".d2l-line", ".run-band":  # the line and its band end where the numbers do
+        box, frame = (root.locator(f".run-curves {what}").first.bounding_box() for what in (path, "svg"))
+        assert box["x"] + box["width"] < frame["x"] + frame["width"] * 0.75
+
+
+def test_a_parameter_that_breaks_is_named_and_counted(bare):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    monitor = watch(net)
+    for k in range(4):
+        net.weight.data()[:k] = float("nan")
+        monitor.record(loss=1.0)
+    monitor.stop()
+    root = bare.show(monitor)
+    assert "; not finite at step 2" in root.locator(".run-row svg").first.get_attribute("aria-label")
+    assert root.locator(".run-row .run-fault").count() > 0
+    expect(root.locator(".run-pair")).to_contain_text("6 not finite at step 4")
+    for dark in (False, True):
+        bare.theme(dark)
+        assert axe(bare.page, ".d2l") == []
+
+
+def ticks(root, at):
+    """Return the numbers at an axis, whose labels all have one x or one y."""
+    words = root.locator(f".run-curves .d2l-ticks text[{at}]").all_text_contents()
+    return [float(word.replace("−", "-").replace(",", "")) for word in words]
+
+
+@pytest.mark.parametrize("values", [[0.008, 0.002], [6.1e5, 1.2e5], [100.3, 100.0]])
+@pytest.mark.parametrize("logged", [False, True])
+def test_no_two_ticks_of_a_narrow_range_look_alike(bare, values, logged):
+    monitor = watch(nn.Dense(2, in_units=3))
+    for value in values:
+        monitor.record(loss=value)
+    monitor.stop()
+    monitor.log_scale = logged
+    root = bare.show(monitor)
+    expect(root.locator(".run-curves svg")).to_have_count(1)
+    across, upward = ticks(root, "y='151'"), ticks(root, "x='40'")
+    assert across == [1, 2] and len(set(upward)) == len(upward) >= 2
+    assert all(0 <= v <= 1.2 * max(values) for v in upward)
+
+
+def test_a_press_is_not_lost_when_the_picture_changes_under_it(bare, run):
+    root = bare.show(run)
+    button = root.get_by_role("button", name="bias")
+    button.hover()
+    bare.page.mouse.down()
+    bare.page.evaluate("shown.model.push({ rate: 7 })")
+    bare.page.wait_for_timeout(100)
+    bare.page.mouse.up()
+    expect(button).to_have_attribute("aria-pressed", "true")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from operator import itemgetter
 
 import numpy as onp
 
 from d2lblocks_widgets._bins import counts
 
+POINTS = 180  # of a curve
 _BAR, _LINE, _AXIS = "#3b82d6", "#c2620a", "#80868f"
 
 
@@ -42,9 +44,24 @@ def histogram_img(facts: dict, lo: float, hi: float, alt: str, bins: int = 40, s
 def curve_img(ys: Sequence[float], alt: str, size: tuple = (360, 90)) -> str:
     """Return a curve as `<img>`, its words in `alt`."""
     width, height = size
-    kept = [(i, y) for i, y in enumerate(ys) if onp.isfinite(y)]
-    low, high = (min(y for _, y in kept), max(y for _, y in kept)) if kept else (0.0, 1.0)
-    span, last = (high - low) or 1.0, max(len(ys) - 1, 1)
-    places = [f"{2 + (width - 4) * i / last:.0f} {height - 3 - (height - 6) * (y - low) / span:.0f}" for i, y in kept]
-    line = f'<path d="M{"L".join(places)}" fill="none" stroke="{_LINE}" stroke-width="2"/>' if places else ""
+    few = _few(ys)
+    kept = [y for _, y in few if onp.isfinite(y)]
+    low, high = (min(kept), max(kept)) if kept else (0.0, 1.0)
+    span, last, path, pen = (high - low) or 1.0, max(len(ys) - 1, 1), "", "M"
+    for i, y in few:
+        if onp.isfinite(y):
+            path += f"{pen}{2 + (width - 4) * i / last:.0f} {height - 3 - (height - 6) * (y - low) / span:.0f}"
+        pen = "L" if onp.isfinite(y) else "M"  # a gap in the numbers is a gap in the line
+    line = f'<path d="{path}" fill="none" stroke="{_LINE}" stroke-width="2"/>' if path else ""
     return _img(width, height, line + _base(width, height), alt)
+
+
+def _few(ys: Sequence[float]) -> list[tuple[int, float]]:
+    """Return the points of a curve, of many the least and the greatest of each stretch."""
+    points = list(enumerate(ys))
+    size, few = -(-2 * len(points) // POINTS), []
+    for start in range(0, len(points), size) if len(points) > POINTS else ():
+        part = points[start : start + size]
+        good = [p for p in part if onp.isfinite(p[1])]
+        few += sorted({min(good, key=itemgetter(1)), max(good, key=itemgetter(1))}) if good else part[:1]
+    return few or points

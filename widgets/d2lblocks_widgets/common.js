@@ -209,16 +209,27 @@ export function text(x, digits = 3) {
   const size = Math.abs(x);
   let out;
   if (Number.isInteger(x) && size < 1e6) out = size.toLocaleString("en-US");
-  else if (size >= 1e5 || size < 1e-3) {
-    const [digit, power] = size.toExponential(digits - 1).split("e");
-    out = `${Number(digit)}e${power.replace("+", "").replace("-", "−")}`;
-  }
+  else if (size >= 1e5 || size < 1e-3) out = powered(size, digits);
   else out = String(Number(size.toPrecision(digits)));
   return (x < 0 ? "−" : "") + out;
 }
 
-/** Write a tick of a log axis: 0.1, 1, 10, 1e−4. */
-const power = (x) => (x >= 0.01 && x < 1e5 ? text(x) : `1e${text(Math.round(Math.log10(x)))}`);
+/** Write a number above 0 with a power of ten: 1.2e−7. */
+function powered(x, digits) {
+  const [digit, power] = x.toExponential(digits - 1).split("e");
+  return `${Number(digit)}e${power.replace("+", "").replace("-", "−")}`;
+}
+
+/** Write a tick: 100,000 would not fit beside an axis. */
+const tick = (x, digits) => (Math.abs(x) >= 1e5 ? (x < 0 ? "−" : "") + powered(Math.abs(x), digits) : text(x, digits));
+
+/** Write the ticks of an axis in three significant digits, or in so many more that no two look alike. */
+function tickTexts(values, write = tick) {
+  for (let digits = 3; ; digits++) {
+    const found = values.map((v) => write(v, digits));
+    if (digits > 12 || new Set(found).size === values.length) return found;
+  }
+}
 
 /** Round numbers between lo and hi, about `count` of them; 0 is among them if it lies inside. */
 export function ticks(lo, hi, count = 5) {
@@ -289,19 +300,22 @@ export function frame(svg, { width, height, x, y, left = 46, right = 12, top = 1
   const lines = s("g", { class: "d2l-grid" }), names = s("g", { class: "d2l-ticks" });
   const marks = (axis, count) => {
     if (axis.ticks) return axis.ticks;
-    const found = (axis.log ? decades : ticks)(axis.lo, axis.hi, count);
-    return found.length < 3 ? (axis.log ? decades : ticks)(axis.lo, axis.hi, 2 * count) : found;
+    const some = (n) => (axis.log ? decades : ticks)(axis.lo, axis.hi, n).filter((v) => !axis.whole || Number.isInteger(v));
+    const found = some(count);
+    return found.length < 3 ? some(2 * count) : found;
   };
-  for (const v of marks(x, Math.max(2, Math.round(width / 90)))) {
-    const word = (x.text ?? (x.log ? power : text))(v), half = word.length * 3.4, at = X(v);
+  const across = marks(x, Math.max(2, Math.round(width / 90))), upward = marks(y, Math.max(2, Math.round(height / 45)));
+  const below = tickTexts(across, x.text), beside = tickTexts(upward, y.text);
+  for (const [i, v] of across.entries()) {
+    const word = below[i], half = word.length * 3.4, at = X(v);
     const anchor = at - half < 0 ? "start" : at + half > width ? "end" : "middle";
     lines.append(s("line", { x1: at, x2: at, y1: box.bottom, y2: box.bottom + 4, class: v === 0 ? "zero" : null }));
     if (v === 0 && !x.log) lines.append(s("line", { x1: at, x2: at, y1: box.top, y2: box.bottom, class: "zero" }));
     names.append(s("text", { x: at, y: box.bottom + 15, "text-anchor": anchor }, word));
   }
-  for (const v of marks(y, Math.max(2, Math.round(height / 45)))) {
+  for (const [i, v] of upward.entries()) {
     lines.append(s("line", { x1: box.left, x2: box.right, y1: Y(v), y2: Y(v) }));
-    names.append(s("text", { x: box.left - 6, y: Y(v) + 4, "text-anchor": "end" }, (y.text ?? (y.log ? power : text))(v)));
+    names.append(s("text", { x: box.left - 6, y: Y(v) + 4, "text-anchor": "end" }, beside[i]));
   }
   lines.append(s("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, class: "base" }));
   if (x.name) names.append(s("text", { x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, x.name));

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import traitlets as t
 from IPython.display import publish_display_data
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, listed
+from d2lblocks.errors import ArgumentError, ArrayTypeError, listed, warn
 from d2lblocks.gluon import Block, Parameter, ParameterDict, Trainer
 from d2lblocks.gluon.parameter.collection import matcher
 from d2lblocks.gluon.watch import on_change
@@ -25,6 +25,7 @@ from d2lblocks_widgets._widget import Widget
 from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse, number
 
 SHOWN = 8  # so many parameters fit on a page
+FEW = 4  # and so many curves, where there are no scripts
 SHARE = 200  # after a push that took t seconds the next waits for at least SHARE * t: at most 0.5 % of a run
 
 
@@ -33,8 +34,9 @@ class TrainingMonitor(Widget):
 
     step = t.Int(0).tag(sync=True)
     running = t.Bool(True).tag(sync=True)
-    rate = t.Float(0.0).tag(sync=True)  # steps per second
-    curves = t.Dict().tag(sync=True)  # {name: {rows: float32 (step, mean, least, greatest), bad: step or None}}
+    paused = t.Bool(False).tag(sync=True)  # has the cell ended that made steps?
+    rate = t.Float(0.0).tag(sync=True)  # steps per second, of late
+    curves = t.Dict().tag(sync=True)  # {name: {rows: float64 (step, mean, least, greatest), first, last, bad: words}}
     histograms = t.Dict().tag(sync=True)  # {steps, bins, names, more, values: bytes, gradients: bytes}
     selected_parameter = t.Unicode("").tag(sync=True)
     column = t.Int(-1).tag(sync=True)  # which of histograms.steps is shown, -1 for the newest
@@ -47,8 +49,8 @@ class TrainingMonitor(Widget):
         self._pulse = Pulse(self._push, self._look, self.record, trainer)
         self._curves = defaultdict(Curve, loss=self._pulse.loss)
         self._display_id, self._shown, self._counts_steps = uuid4().hex, False, trainer is None
-        self._done = False
-        self._started = perf_counter()
+        self._done = self._closed = False
+        self._paced = 0, perf_counter()  # the step and the time from which the rate is measured
         self._endings: list[Callable] = []
         super().__init__(selected_parameter=names[0] if names else "")
         self._push()
@@ -64,6 +66,8 @@ class TrainingMonitor(Widget):
 
         Without a trainer to listen to, each call is a step.
         """
+        if self._done:
+            return
         numbers = {name: number(name, value) for name, value in values.items()}
         for name, value in numbers.items():
             self._curves[name].add(self._pulse.step + self._counts_steps, value)
@@ -87,14 +91,18 @@ class TrainingMonitor(Widget):
             1 << step.bit_length()
         )  # looks at 1, 2, 4, 8, ..., push or not: a short run has a history too
 
-    def _push(self) -> None:
+    def _push(self, paused: bool = False) -> None:
         """Send everything; the next time comes late enough not to slow the run."""
+        if self._closed:
+            return
         start = perf_counter()
         try:
             self._look()
             with self.hold_sync():
-                self.step, self.running = self._pulse.step, not self._done
-                self.rate = round(self.step / max(start - self._started, 1e-9), 1) if self.step else 0.0
+                self.step, self.running, self.paused = self._pulse.step, not self._done, paused
+                since, then = self._paced
+                if self.step > since + (not paused):  # a single step may have come after a long rest
+                    self.rate = round((self.step - since) / max(start - then, 1e-9), 1)
                 self.curves = {name: curve.sent() for name, curve in self._drawn().items()}
                 self.histograms = {
                     "steps": self._values.steps[:], "bins": BINS, "names": self._values.names, "more": self._more,
@@ -102,12 +110,14 @@ class TrainingMonitor(Widget):
                 }  # fmt: skip
         finally:
             end = perf_counter()
+            self._paced = self._pulse.step, end
             self._pulse.due = end + max(self._every, SHARE * (end - start))
 
     def _cell_ended(self, *_: Any) -> None:
         """Show the last state, also to readers of the saved notebook."""
-        if self._pulse.step != self.step or any(curve.unsent for curve in self._curves.values()):
-            self._push()
+        moving = self.step > 0 and not self.paused and not self._done
+        if moving or self._pulse.step != self.step or any(curve.unsent for curve in self._curves.values()):
+            self._push(paused=True)
             self._publish(update=True)
 
     def stop(self) -> None:
@@ -120,6 +130,13 @@ class TrainingMonitor(Widget):
         self._pulse.end()
         self._push()
         self._publish(update=True)
+
+    def close(self) -> None:
+        """Watch no more, and take the picture away."""
+        if hasattr(self, "_endings"):
+            self.stop()
+            self._closed = True
+        super().close()
 
     # ------------------------------------------------------------------------------------------------ being shown
 
@@ -137,8 +154,8 @@ class TrainingMonitor(Widget):
 
     def _publish(self, update: bool) -> None:
         """Display, or put the present state into the place where it was displayed before."""
-        bundle = self._repr_mimebundle_()
-        if self._shown and bundle is not None and _shell() is not None:
+        bundle = self._repr_mimebundle_() if self._shown and not self._closed and _shell() is not None else None
+        if bundle is not None:
             publish_display_data(*bundle, transient={"display_id": self._display_id}, update=update)
 
     def losses(self, name: str = "loss") -> list[tuple[int, float]]:
@@ -152,12 +169,15 @@ class TrainingMonitor(Widget):
 
     def fallback(self) -> str:
         head = f"<p>{self._pulse.step:,} steps</p>"
-        for name, curve in self._drawn().items():
+        drawn = self._drawn()
+        for name, curve in list(drawn.items())[:FEW]:
             rows = curve.rows()
-            ys = [row[1] for row in rows]
-            words = f"{name}: {ys[0]:.4g} at first, {curve.last:.4g} at step {rows[-1][0]:,}"
-            bad = "" if curve.first_bad is None else f"; not finite from step {curve.first_bad:,} on"
-            head += f"<p>{curve_img(ys, words)}<br>{escape(words + bad)}</p>"
+            first = curve.first[1] if curve.first else 0.0
+            words = f"{name:.80}: {first:.4g} at first, {curve.last:.4g} at step {rows[-1][0]:,}"
+            bad = f"; {curve.bad()}" if curve.bad() else ""
+            head += f"<p>{curve_img([row[1] for row in rows], words)}<br>{escape(words + bad)}</p>"
+        if len(drawn) > FEW:
+            head += f"<p>and {len(drawn) - FEW:,} more curves</p>"
         cells = "".join(
             f'<tr><th scope="row"><code>{escape(p.name)}</code></th>'
             f"<td>{_spread(p.data()._data) if p.state == 'ready' else p.state}</td><td>{_spread(_gradient(p))}</td></tr>"
@@ -186,6 +206,7 @@ def _shell() -> Any:
 
 
 _watched: WeakKeyDictionary[Any, TrainingMonitor] = WeakKeyDictionary()
+_losses: WeakKeyDictionary[Block, TrainingMonitor] = WeakKeyDictionary()  # who heard each loss last
 
 
 def watch(what: Any, loss: Any = None, select: str | None = None, every: float = 0.2) -> TrainingMonitor:
@@ -193,8 +214,10 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
 
     `watch(trainer, loss)` needs no change in the loop: it hears the trainer's steps and the loss block's results.
     `with watch(trainer, loss): train(...)` also ends it. Or add numbers by hand: `w = watch(net)`, in the loop
-    `w.record(loss=l, accuracy=a)`. Nobody is slowed: what is drawn is sent five times a second, and less often where
-    that takes long; of steps shorter than 40 microseconds one loss of eight is kept.
+    `w.record(loss=l, accuracy=a)`. Of a loss block those results make the curve that are computed under
+    `autograd.record()`, so that a validation in the loop does not mix with the training. Nobody is slowed: what is drawn is
+    sent five times a second, and less often where that takes long; of steps shorter than 40 microseconds one loss of eight
+    is kept.
 
     Args:
         what: a Trainer, a net, or its parameters.
@@ -237,7 +260,19 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
     if loss is not None:  # it tells of itself, and the trainer need not
         hook = monitor._pulse.told if monitor._counts_steps else monitor._pulse.lost
         monitor._endings.append(loss.register_forward_hook(hook).detach)
+        _warn_of_others(loss, monitor)
     shell = _shell()
     if shell is not None:
         shell.events.register("post_run_cell", monitor._cell_ended)
         monitor._endings.append(lambda: shell.events.unregister("post_run_cell", monitor._cell_ended))
+
+
+def _warn_of_others(loss: Block, monitor: TrainingMonitor) -> None:
+    """Say so if another run is watched by the same loss: nothing tells whose a result is."""
+    other = _losses.get(loss)
+    if other is not None and not other._done:
+        warn(
+            f"watch: this {type(loss).__name__} is watched for another run too, and each would show the losses of both. Make "
+            "a loss block for each net, or stop() the other monitor."
+        )
+    _losses[loss] = monitor

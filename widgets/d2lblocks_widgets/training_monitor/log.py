@@ -10,6 +10,8 @@ import numpy as onp
 
 from d2lblocks.errors import ArrayTypeError
 from d2lblocks.np.ndarray import ndarray
+from d2lblocks.reprs.values import binned, sampled
+from d2lblocks.tape import state
 
 STRETCHES = 400  # a curve is kept as at most so many stretches
 COLUMNS = 60  # histograms are kept at so many steps at most
@@ -18,25 +20,22 @@ SMALL = 1000  # of more losses at once the mean is taken at once, or much memory
 ROOM = 8192  # so many numbers of a curve are kept one by one until they are sorted in
 BRISK = 40e-6  # seconds of a step: of shorter ones not every loss is kept
 SPARSE = 7  # but one of eight
+NOTHING = onp.zeros(0)
 ENOUGH = 16  # steps that tell how long one takes
-EXACT = 1 << 15  # of larger arrays every k-th number is counted
+EXACT = 1 << 15  # of larger arrays so many numbers are counted
 
 
 def number(name: str, value: Any) -> float:
     """Return the value as a float; of an array of losses, one per example, the mean."""
-    if type(value) is ndarray:
-        value = value._data
-    elif isinstance(value, float | int):
-        return float(value)
-    raw = onp.asarray(value)
+    if type(value) is float:
+        return value
+    try:
+        raw = value._data if type(value) is ndarray else onp.asarray(value)
+    except ValueError:  # rows of different lengths
+        raw = NOTHING
     if raw.dtype.kind not in "fiub" or not raw.size:
         raise ArrayTypeError(f"record({name}=...): expected a number or an array of numbers, got {value!r:.80}.")
-    return mean(raw)
-
-
-def mean(raw: onp.ndarray) -> float:
-    """Return the mean of raw numbers; faster than NumPy's for few."""
-    return float(onp.add.reduce(raw, None)) / raw.size
+    return float(onp.add.reduce(raw, None, onp.float64)) / raw.size
 
 
 def _means(values: list) -> onp.ndarray:
@@ -63,7 +62,9 @@ class Curve:
         self.values: list[Any] = []  # these: numbers, and raw numbers whose mean is wanted
         self._stretches = onp.zeros((0, 5))  # last step, how many, sum, least, greatest
         self._length = 1
+        self.first: tuple[int, float] | None = None  # the oldest step and its number
         self.first_bad: int | None = None  # the step of the first infinity or NaN
+        self._since = self._bad = 0  # so many numbers came from there on, so many of them infinities or NaN
         self._last = float("nan")
         self._unsent = False
 
@@ -97,9 +98,14 @@ class Curve:
             return
         steps, numbers = self.steps[:n], _means(self.values[:n])
         self._last, self._unsent = float(numbers[-1]), True
+        self.first = self.first or (steps[0], float(numbers[0]))
         bad = ~onp.isfinite(numbers)
+        since = n
         if self.first_bad is None and bad.any():
-            self.first_bad = steps[int(bad.argmax())]
+            since = n - int(bad.argmax())
+            self.first_bad = steps[n - since]
+        if self.first_bad is not None:
+            self._since, self._bad = self._since + since, self._bad + int(bad.sum())
         nan = onp.isnan(numbers)
         lows, highs = onp.where(nan, onp.inf, numbers), onp.where(nan, -onp.inf, numbers)
         new = onp.column_stack([steps, onp.ones(n), numbers, lows, highs])
@@ -120,28 +126,45 @@ class Curve:
         self.settle()
         return [(int(step), total / n, low, high) for step, n, total, low, high in self._stretches.tolist()]
 
+    def bad(self) -> str:
+        """Return what to say of numbers that are not finite; nothing if all are."""
+        self.settle()
+        if self.first_bad is None:
+            return ""
+        if self._bad == self._since:
+            return f"not finite from step {self.first_bad:,} on"
+        return f"{self._bad:,} not finite, the first at step {self.first_bad:,}"
+
     def sent(self) -> dict:
-        """Return the rows as a browser wants them: bytes of float32."""
+        """Return {rows: bytes of float64, first: [step, number], last, bad: words}, numbers as text where not finite."""
         rows, self._unsent = self.rows(), False
-        return {"rows": onp.asarray(rows, "<f4").tobytes(), "bad": self.first_bad}
+        step, value = self.first or (0, 0.0)
+        return {
+            "rows": onp.asarray(rows, "<f8").tobytes(), "first": [step, _written(value)], "last": _written(self._last),
+            "bad": self.bad(),
+        }  # fmt: skip
 
 
-def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray]:
-    """Return (least, greatest, counts in BINS equal bins between them); NaN if no number is finite."""
+def _written(x: float) -> float | str:
+    return x if onp.isfinite(x) else str(x)  # JSON has no infinity
+
+
+def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray, int]:
+    """Return (least, greatest, counts in BINS equal bins between them, how many numbers are not finite).
+
+    Least and greatest are NaN if no number is finite.
+    """
     flat = raw.ravel("K")
     if flat.size and not (onp.isfinite(flat.min()) and onp.isfinite(flat.max())):
         flat = flat[onp.isfinite(flat)]
+    bad = raw.size - flat.size
     if not flat.size:
-        return float("nan"), float("nan"), onp.zeros(BINS, "<u2")
+        return float("nan"), float("nan"), onp.zeros(BINS, "<u2"), bad
     lo, hi = float(flat.min()), float(flat.max())
-    if flat.size > EXACT:
-        flat = flat[:: -(-flat.size // EXACT)]
-    if hi > lo:
-        place = onp.minimum((flat - lo) * (BINS / (hi - lo)), BINS - 1).astype(onp.intp)
-        counts = onp.bincount(place, minlength=BINS)
-    else:
-        counts = onp.bincount([0], [flat.size], BINS)
-    return lo, hi, (counts * min(1, 65535 / flat.size)).astype("<u2")
+    counts = onp.zeros(BINS)
+    found = binned(sampled(flat, EXACT), lo, hi, BINS)
+    counts[: len(found)] = found
+    return lo, hi, (counts * min(1, 65535 / counts.sum())).astype("<u2"), bad
 
 
 class Pulse:
@@ -193,6 +216,8 @@ class Pulse:
         if self._skip:
             self._skip -= 1
             return
+        if not state.recording:
+            return  # a validation
         if type(out) is ndarray and not out._data.size:
             return  # an empty batch has no loss
         step, self._skip = self._trainer.steps - self._first, self._pass
@@ -208,9 +233,8 @@ class Pulse:
 
     def told(self, block: Any, inputs: Any, out: Any) -> None:
         """Record what a loss gave, and a step: its hook where there is no trainer."""
-        if self._skip:
-            return
-        self._record(loss=out)
+        if state.recording and not self._skip:
+            self._record(loss=out)
 
     def pace(self) -> None:
         """Keep one loss of some if a step takes so little that to keep them all would be felt; told now and then."""
@@ -234,7 +258,7 @@ class Histograms:
     def __init__(self, names: list[str]):
         self.names = names
         self.steps: list[int] = []
-        self._columns: list[list] = []  # per step, per name: (least, greatest, counts)
+        self._columns: list[list] = []  # per step, per name: (least, greatest, counts, how many are not finite)
         self._taken, self._stride = 0, 1
 
     def add(self, step: int, arrays: list) -> None:
@@ -253,10 +277,11 @@ class Histograms:
             self._stride, self._taken = self._stride * 2, 1
 
     def sent(self) -> dict:
-        """Return bytes, one row per name: lo and hi (float32, one per step), counts (uint16, BINS per step)."""
+        """Return bytes, one row per name: lo and hi (float64, one per step), counts (uint16, BINS per step), bad (float64)."""
         rows = [[step[i] for step in self._columns] for i in range(len(self.names))]
         return {
-            "lo": onp.array([[c[0] for c in row] for row in rows], "<f4").tobytes(),
-            "hi": onp.array([[c[1] for c in row] for row in rows], "<f4").tobytes(),
+            "lo": onp.array([[c[0] for c in row] for row in rows], "<f8").tobytes(),
+            "hi": onp.array([[c[1] for c in row] for row in rows], "<f8").tobytes(),
             "counts": onp.array([[c[2] for c in row] for row in rows], "<u2").tobytes(),
+            "bad": onp.array([[c[3] for c in row] for row in rows], "<f8").tobytes(),
         }

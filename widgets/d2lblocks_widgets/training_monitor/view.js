@@ -14,13 +14,24 @@ function quantiles(lo, hi, counts) {
   return [lo, ...out, hi];
 }
 
-/** Bytes of all parameters as one [{lo, hi, counts}, ...] by step for each. */
+/** Bytes of all parameters as one [{lo, hi, counts, bad}, ...] by step for each. */
 function columns(sent, rows, bins) {
-  const lo = numbers(sent.lo, Float32Array), hi = numbers(sent.hi, Float32Array), all = numbers(sent.counts, Uint16Array);
-  const steps = rows ? lo.length / rows : 0;
+  const [lo, hi, bad] = [sent.lo, sent.hi, sent.bad].map((one) => numbers(one, Float64Array));
+  const all = numbers(sent.counts, Uint16Array), steps = rows ? lo.length / rows : 0;
   return Array.from({ length: rows }, (_, row) => Array.from({ length: steps }, (_, k) => row * steps + k).map((i) => (
-    { lo: lo[i], hi: hi[i], counts: all.slice(i * bins, (i + 1) * bins) })));
+    { lo: lo[i], hi: hi[i], counts: all.slice(i * bins, (i + 1) * bins), bad: bad[i] })));
 }
+
+/** The space between two lines of points with the same x, as a path; where one of them has a gap, so has the space. */
+function between(lower, upper) {
+  const parts = [[]];
+  lower.forEach((low, i) => (Number.isFinite(low[1]) && Number.isFinite(upper[i][1]) ? parts.at(-1).push([low, upper[i]]) : parts.push([])));
+  return parts.filter((part) => part.length).map((part) => (
+    `${line(part.map((p) => p[0]))}${line(part.map((p) => p[1]).reverse()).replace("M", "L")}Z`)).join("");
+}
+
+/** A number of a curve, which travels as a word where it is not finite. */
+const said = (x) => ({ nan: "NaN", inf: "∞", "-inf": "−∞" })[x] ?? text(x);
 
 function render({ model, el }) {
   const view = mount({ model, el }, "Training run");
@@ -46,10 +57,12 @@ function render({ model, el }) {
   function drawCurves() {
     const all = Object.entries(get("curves"));
     if (!all.length) return curves.replaceChildren(h("p", { class: "d2l-hint" }, "Nothing recorded yet."));
-    curves.replaceChildren(...all.map(([name, { rows: sent, bad }], i) => {
-      const flat = numbers(sent, Float32Array), points = [];
+    const beside = Math.max(1, Math.min(all.length, Math.floor((width + 16) / 356)));
+    curves.style.gridTemplateColumns = `repeat(${beside}, minmax(0, 1fr))`;
+    curves.replaceChildren(...all.map(([name, { rows: sent, first: [begun, oldest], last, bad }], i) => {
+      const flat = numbers(sent, Float64Array), points = [];
       for (let k = 0; k < flat.length; k += 4) points.push(flat.subarray(k, k + 4));
-      const svg = s("svg", { role: "img" }), room = Math.max(160, all.length > 1 && width > 700 ? (width - 16) / 2 : width);
+      const svg = s("svg", { role: "img" }), room = Math.max(160, (width - 16 * (beside - 1)) / beside);
       const logged = get("log_scale") && points.some((p) => p[1] > 0);
       const seen = points.flatMap((p) => [p[2], p[3]]).filter((v) => Number.isFinite(v) && (!logged || v > 0));
       let lo = Math.min(...seen), hi = Math.max(...seen);
@@ -57,39 +70,51 @@ function render({ model, el }) {
       else if (logged) [lo, hi] = [lo / 1.1, hi * 1.1];
       else [lo, hi] = [Math.min(0, lo), hi > Math.min(0, lo) ? hi + (hi - Math.min(0, lo)) * 0.04 : hi + 1];
       const first = points[0][0], end = points.at(-1)[0];
-      const { X, Y, box, inner } = frame(svg, { width: room, height: 170, x: { lo: Math.min(first, end - 1), hi: end, name: "step" },
+      const { X, Y, box, inner } = frame(svg, { width: room, height: 170, x: { lo: Math.min(first, end - 1), hi: end, name: "step", whole: true },
         y: { lo, hi, log: logged } });
-      const y = (v) => (logged && !(v > 0) ? NaN : Math.max(box.top, Math.min(box.bottom, Y(v))));
+      const y = (v) => (!Number.isFinite(v) || (logged && !(v > 0)) ? NaN : Math.max(box.top, Math.min(box.bottom, Y(v))));
       const low = points.map((p) => [X(p[0]), y(p[2])]), high = points.map((p) => [X(p[0]), y(p[3])]);
       const color = `--c:var(--d2l-${"abcdef"[i % 6]})`;
-      if (![...low, ...high].some((p) => Number.isNaN(p[1])))
-        inner.append(s("path", { class: "run-band", style: color, d: `${line(low)}${line(high.reverse()).replace("M", "L")}Z` }));
+      inner.append(s("path", { class: "run-band", style: color, d: between(low, high) }));
       inner.append(s("path", { class: "d2l-line", style: color, d: line(points.map((p) => [X(p[0]), y(p[1])])) }));
-      const now = points.at(-1)[1];
-      svg.setAttribute("aria-label", `${name} by step: ${text(points[0][1])} at step ${text(first)}, ${text(now)} at step ${text(end)}`);
-      return h("div", {}, h("h4", {}, `${name} ${text(now)}`,
-        bad != null && h("span", { class: "run-bad" }, ` not finite from step ${bad.toLocaleString("en-US")} on`)), svg);
+      svg.setAttribute("aria-label", `${name} by step: ${said(oldest)} at step ${text(begun)}, ${said(last)} at step ${text(end)}${
+        bad && `; ${bad}`}`);
+      return h("div", {}, h("h4", {}, `${name} ${said(last)}`, bad && h("span", { class: "run-bad" }, ` ${bad}`)), svg);
     }));
   }
 
   function fan(found, name, color, room) {
     const { steps } = get("histograms"), svg = s("svg", { role: "img" });
     const good = found.map((c, i) => [steps[i], c]).filter(([, c]) => Number.isFinite(c.lo));
+    const bad = found.findIndex((c) => c.bad), worst = bad < 0 ? "" : `not finite at step ${steps[bad].toLocaleString("en-US")}`;
     svg.setAttribute("aria-label", good.length ? `${name}: from ${text(good[0][1].lo)} … ${text(good[0][1].hi)} at step ${good[0][0]} to ${
-      text(good.at(-1)[1].lo)} … ${text(good.at(-1)[1].hi)} at step ${good.at(-1)[0]}` : `${name}: none yet`);
-    if (!good.length) return h("p", { class: "d2l-hint" }, "none yet");
+      text(good.at(-1)[1].lo)} … ${text(good.at(-1)[1].hi)} at step ${good.at(-1)[0]}${worst && `; ${worst}`}` : `${name}: ${worst || "none yet"}`);
+    if (!good.length) return h("p", { class: worst ? "run-bad" : "d2l-hint" }, worst || "none yet");
     let lo = Math.min(...good.map(([, c]) => c.lo)), hi = Math.max(...good.map(([, c]) => c.hi));
     if (!(hi > lo)) [lo, hi] = [lo - 0.5, hi + 0.5];
     const { X, Y, box, inner } = frame(svg, { width: room, height: 66, left: 52, right: 6, top: 5, bottom: 5,
       x: { lo: steps[0], hi: Math.max(steps.at(-1), steps[0] + 1), ticks: [] }, y: { lo, hi } });
-    const bands = good.map(([step, c]) => [X(step), quantiles(c.lo, c.hi, c.counts).map(Y)]);
+    const none = Array(7).fill(NaN);
+    const bands = found.map((c, i) => [X(steps[i]), Number.isFinite(c.lo) ? quantiles(c.lo, c.hi, c.counts).map(Y) : none]);
     for (const [a, b] of [[0, 6], [1, 5], [2, 4]])
       inner.append(s("path", { class: "run-band", style: `--c:var(--d2l-${color})`,
-        d: `${line(bands.map(([x, q]) => [x, q[a]]))}${line(bands.map(([x, q]) => [x, q[b]]).reverse()).replace("M", "L")}Z` }));
+        d: between(bands.map(([x, q]) => [x, q[a]]), bands.map(([x, q]) => [x, q[b]])) }));
     inner.append(s("path", { class: "d2l-line", style: `--c:var(--d2l-${color});stroke-width:1.5`, d: line(bands.map(([x, q]) => [x, q[3]])) }));
+    found.forEach((c, i) => c.bad && inner.append(
+      s("line", { class: "run-fault", x1: X(steps[i]), x2: X(steps[i]), y1: box.bottom - 5, y2: box.bottom })));
     const at = X(steps[column()]);
     inner.append(s("line", { x1: at, x2: at, y1: box.top, y2: box.bottom, stroke: "var(--d2l-fg)" }));
     return svg;
+  }
+
+  // Rows stay while their pictures change: a press on a button must not fall between two of them.
+  const head = h("div", { class: "run-row run-head" }, h("span"), h("span", {}, "values"), h("span", {}, "gradients"));
+  let cells = [], drawn = null;
+  function makeRows(names) {
+    drawn = names.join("\n");
+    cells = names.map((name) => [h("button", { type: "button", class: "d2l-button", "data-name": name,
+      onclick: () => view.set({ selected_parameter: name }) }, name), h("div"), h("div")]);
+    rows.replaceChildren(head, ...cells.map((row) => h("div", { class: "run-row" }, ...row)));
   }
 
   function drawRows() {
@@ -101,41 +126,48 @@ function render({ model, el }) {
     when.hidden = pair.hidden = !names.length || !steps.length;
     const room = width < 560 ? width : (width - Math.min(170, Math.max(120, width * 0.2)) - 24) / 2;
     const chosen = get("selected_parameter");
-    rows.replaceChildren(h("div", { class: "run-row run-head", hidden: !names.length || width < 560 }, h("span"), h("span", {}, "values"), h("span", {}, "gradients")),
-      ...names.map((name, i) => h("div", { class: "run-row" },
-        h("button", { type: "button", class: "d2l-button", "aria-pressed": String(name === chosen), "data-name": name,
-          onclick: () => view.set({ selected_parameter: name }) }, name),
-        fan(values[i], `Values of ${name}`, "a", room),
-        fan(gradients[i], `Gradients of ${name}`, "b", room))));
+    if (drawn !== names.join("\n")) makeRows(names);
+    head.hidden = !names.length || width < 560;
+    names.forEach((name, i) => {
+      const [button, left, right] = cells[i];
+      button.setAttribute("aria-pressed", String(name === chosen));
+      left.replaceChildren(fan(values[i], `Values of ${name}`, "a", room));
+      right.replaceChildren(fan(gradients[i], `Gradients of ${name}`, "b", room));
+    });
     if (!steps.length) return;
     when.control.max = steps.length - 1;
     when.show(column());
     const i = Math.max(0, names.indexOf(chosen)), half = width < 560 ? width : (width - 16) / 2;
     pair.replaceChildren(...[["values", values, "a"], ["gradients", gradients, "b"]].map(([what, all, color]) => {
       const found = all[i][column()], svg = s("svg", {});
-      if (!Number.isFinite(found?.lo)) return h("div", {}, h("h4", {}, `${names[i]}: ${what}`), h("p", { class: "d2l-hint" }, "none yet"));
+      const bad = found?.bad ? `${found.bad.toLocaleString("en-US")} not finite` : "";
+      if (!Number.isFinite(found?.lo)) {
+        const none = bad ? h("p", { class: "run-bad" }, `${bad} at step ${steps[column()].toLocaleString("en-US")}`) : h("p", { class: "d2l-hint" }, "none yet");
+        return h("div", {}, h("h4", {}, `${names[i]}: ${what}`), none);
+      }
       const fine = Uint32Array.from(found.counts), n = fine.reduce((a, b) => a + b, 0);
       const reach = (found.hi - found.lo) * 0.02 || 0.5;
       histogram(svg, { width: half, height: 130, bottom: 22, series: [{ ...found, fine, n, color }], lo: found.lo - reach,
         hi: found.hi + reach, bins: bins, log: get("log_scale"),
-        name: `${what} of ${names[i]} at step ${steps[column()]}: from ${text(found.lo)} to ${text(found.hi)}` });
-      return h("div", {}, h("h4", {}, `${names[i]}: ${what} at step ${steps[column()].toLocaleString("en-US")}`), svg);
+        name: `${what} of ${names[i]} at step ${steps[column()]}: from ${text(found.lo)} to ${text(found.hi)}${bad ? `, ${bad}` : ""}` });
+      return h("div", {}, h("h4", {}, `${names[i]}: ${what} at step ${steps[column()].toLocaleString("en-US")}`,
+        bad && h("span", { class: "run-bad" }, ` ${bad}`)), svg);
     }));
   }
 
   function update() {
-    const focused = view.root.contains(document.activeElement) ? document.activeElement.dataset.name : null;
-    const state = get("running") ? (get("step") ? `${text(get("rate"))} steps/s` : "waiting for the first step") : "ended";
+    const pace = get("rate") ? `${text(get("rate"))} steps/s` : "";
+    const now = get("step") ? (get("paused") ? ["paused", pace && `${pace} at last`] : [pace]) : ["waiting for the first step"];
+    const state = (get("running") ? now : ["ended", pace && `${pace} at last`]).filter(Boolean).join(" · ") || "running";
     title.textContent = `Step ${get("step").toLocaleString("en-US")} · ${state}`;
     if (!width) return;
     drawCurves();
     drawRows();
-    if (focused) rows.querySelector(`[data-name="${CSS.escape(focused)}"]`)?.focus();
   }
   let due = 0;
   const soon = () => (due ||= requestAnimationFrame(() => ((due = 0), update())));
   view.sized(curves, (now) => ((width = now), soon()));
-  for (const key of ["step", "running", "curves", "histograms", "selected_parameter", "column"]) view.on(`change:${key}`, soon);
+  for (const key of ["step", "running", "paused", "rate", "curves", "histograms", "selected_parameter", "column"]) view.on(`change:${key}`, soon);
   view.on("change:log_scale", () => ((log.control.checked = get("log_scale")), soon()));
   view.on("change:running", () => get("running") || view.say(`The run ended at step ${get("step")}.`));
   update();

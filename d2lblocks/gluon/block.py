@@ -65,6 +65,8 @@ class Block(Rich):
     _containers: tuple = ()  # names of attributes that were given a list, tuple, set or dict
     _placed = False  # whether it was made a child of some block
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
+    _calls: tuple[Call, ...] = ()  # of the last few of these
+    _to_note = 0  # so many calls to come
 
     if TYPE_CHECKING:  # attributes are what is assigned: a checker of types cannot know them all
 

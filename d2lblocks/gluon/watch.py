@@ -8,6 +8,7 @@ move only the array's write stamp.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from d2lblocks.gluon.hooks import HookHandle
 from d2lblocks.gluon.ready import initialized
 from d2lblocks.tape import Variable, changes, stamp
 
+KEPT = 15  # calls of a block that are remembered beside its last one
 _ONCE, _ALWAYS = "shapes, once", "shapes, always"  # their keys among a block's hooks, whose others are numbers
 
 
@@ -55,22 +57,26 @@ def _begin(block: Any, args: tuple) -> None:
 def _note(block: Any, args: tuple, out: Any) -> None:
     end = stamp()
     start = block.__dict__.pop("_called_at", end)  # none if the noting was begun when the call was under way
-    block.__dict__["_last_call"] = Call(shapes(args), shapes(out), start, end)
+    call = block.__dict__["_last_call"] = Call(shapes(args), shapes(out), start, end)
+    block.__dict__["_calls"] = (*block._calls[-KEPT:], call)
     tell(block, "call")
 
 
 def _note_once(block: Any, args: tuple, out: Any) -> None:
-    block._forward_hooks.pop(_ONCE, None)
-    block._forward_pre_hooks.pop(_ONCE, None)
-    changes[0] += 1
+    block.__dict__["_to_note"] -= 1
+    if not block._to_note:
+        block._forward_hooks.pop(_ONCE, None)
+        block._forward_pre_hooks.pop(_ONCE, None)
+        changes[0] += 1
     if _ALWAYS not in block._forward_hooks:
         _note(block, args, out)
 
 
-def note_next_call(block: Any) -> None:
-    """Write down the shapes of this block's next call, or of the one that is under way."""
+def note_next_call(block: Any, times: int = 1) -> None:
+    """Write down the shapes of this block's next call, or of the one that is under way; or of so many calls."""
     initialized(block)["_forward_pre_hooks"][_ONCE] = _begin
     block._forward_hooks[_ONCE] = _note_once
+    block.__dict__["_to_note"] = max(times, block._to_note)
     changes[0] += 1
 
 
@@ -81,9 +87,33 @@ def noting(block: Any) -> bool:
 
 def note_first_calls(net: Any) -> None:
     """Forget what was noted and write down the next call of every block: `initialize()` starts anew."""
-    for block in _tree(net):
-        block.__dict__["_last_call"] = None
-        note_next_call(block)
+    found = Counter(_tree(net))
+    for block, times in found.items():  # a block in several places is called once for each
+        block.__dict__.update(_last_call=None, _calls=())
+        note_next_call(block, times)
+
+
+class PlacedCalls:
+    """Which noted call belongs to which place in a net: one block may stand in several."""
+
+    def __init__(self, net: Any):
+        self._whole: Call | None = net._last_call
+        self._places = Counter(_tree(net))
+        self._next: dict[Any, int] = {}
+
+    def of(self, block: Any) -> tuple[Call, ...]:
+        """Return the calls of a block in the last call of the net, if it has as many as places; else its last one."""
+        whole = self._whole
+        calls = tuple([c for c in block._calls if whole and whole.start <= c.start and c.end <= whole.end])
+        if calls and len(calls) == self._places[block]:
+            return calls
+        return () if block._last_call is None else (block._last_call,)
+
+    def next(self, block: Any) -> Call | None:
+        """Return the call at the next place of a block, in the order of the tree; None if none was noted."""
+        calls = self.of(block)
+        k = self._next[block] = self._next.get(block, -1) + 1
+        return calls[min(k, len(calls) - 1)] if calls else None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from d2lblocks.gluon.block import Block
 from d2lblocks.gluon.parameter import Parameter
-from d2lblocks.gluon.watch import Call
+from d2lblocks.gluon.watch import Call, PlacedCalls
 from d2lblocks.initializer import Initializer
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.reprs.diff import Diff
@@ -183,7 +183,8 @@ class _Survey:
         self.values: dict[int, Values] = {}
         self.uses = Counter(id(p) for p in places(net))
         tied = (key for key, n in self.uses.items() if n > 1)
-        ends = sorted(block._last_call.end for block in _blocks(net) if block._last_call)
+        self.calls = PlacedCalls(net)
+        ends = sorted({call.end for block in _blocks(net) for call in self.calls.of(block)})
         self.ranks = {end: i for i, end in enumerate(ends)}
         self.ties = {key: i for i, key in enumerate(tied, 1)}
 
@@ -201,7 +202,7 @@ class _Survey:
               within: Call | None = None) -> None:  # fmt: skip
         """Add the rows of a block and of all below it; a fused one has its call within its layer's."""
         me, depth = len(self.rows), 0 if parent is None else self.rows[parent].depth + 1
-        call = block._last_call or within
+        call = self.calls.next(block) or within
         given = None if call is None else call.inputs[0] if len(call.inputs) == 1 else call.inputs
         text = repr(block).split("\n", 1)[0].rstrip("(")
         self.rows.append(BlockFacts(type(block).__name__, block.name, key, path, accessor, parent, depth, text, given,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as onp
 
 from d2lblocks.gluon.block import Block
+from d2lblocks.gluon.watch import PlacedCalls
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.facts import Snapshot, step_to
 from d2lblocks.reprs.style import GAP, code, fold, head, line, shape_html, table
@@ -137,16 +138,19 @@ def _names(net: Block | None) -> tuple[dict, dict]:
 
 def _spans(net: Block | None) -> list[tuple[int, int, str]]:
     """Return when each block below the net was at work: (start, end, accessor), innermost first."""
+    if net is None:
+        return []
     found: list[tuple[int, int, str]] = []
+    calls = PlacedCalls(net)
 
     def visit(block: Block, accessor: str) -> None:
+        call = calls.next(block)
         for key, child in block._children.items():
             visit(child, accessor + step_to(block, key, child))
-        if block._last_call is not None and accessor != "net":
-            found.append((block._last_call.start, block._last_call.end, accessor))
+        if call is not None and accessor != "net":
+            found.append((call.start, call.end, accessor))
 
-    if net is not None:
-        visit(net, "net")
+    visit(net, "net")
     return found
 
 

@@ -6,9 +6,11 @@ import pickle
 import numpy as onp
 import pytest
 
-from d2lblocks import np
+from d2lblocks import autograd, np
 from d2lblocks.gluon import nn, watch
-from d2lblocks.reprs import Snapshot
+from d2lblocks.graph import Program
+from d2lblocks.kernels.program import walk
+from d2lblocks.reprs import Snapshot, Tape
 from tests.reprs.nets import Branching, Wrapped, deep, mlp, tied
 
 
@@ -225,3 +227,52 @@ def test_the_order_of_calls_is_not_that_of_attributes():
     net(np.ones((1, 3)))
     snap = Snapshot.of(net)
     assert (snap["net.first"].order, snap["net.last"].order, snap["net"].order) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_block_in_several_places_has_a_call_for_each(hybrid):
+    act = nn.Activation("relu")
+    net = nn.HybridSequential()
+    net.add(nn.Dense(8), act, nn.Dense(3), act)
+    net.initialize()
+    if hybrid:
+        net.hybridize()
+
+    def seen():
+        return [(row.accessor, row.order, row.output) for row in Snapshot.of(net).blocks[1:]]
+
+    def expected(n):
+        return [("net[0]", 0, (n, 8)), ("net[1]", 1, (n, 8)), ("net[2]", 2, (n, 3)), ("net[3]", 3, (n, 3))]
+
+    net(np.ones((2, 5)))
+    assert seen() == expected(2)
+    net(np.ones((7, 5)))
+    assert seen() == expected(2)
+    for n in (4, 6):  # the calls of the batch before are no calls of this one
+        with watch.watching(net), autograd.record():
+            y = net(np.ones((n, 5)))
+        assert seen() == expected(n)
+    if not hybrid:
+        assert [step.block for step in Tape(y, net).steps] == ["net[0]", "net[1]", "net[2]", "net[3]"]
+    if hybrid and walk.ready():
+        for _ in range(2):
+            net(np.ones((2, 5)))
+        assert type(next(iter(net._programs.known.values()))) is Program
+
+
+def test_a_block_in_two_places_that_is_called_in_one():
+    class Once(nn.Block):
+        def __init__(self):
+            super().__init__()
+            self.a = self.b = nn.Dense(2)
+
+        def forward(self, x):
+            return self.a(x)
+
+    net = Once()
+    net.initialize()
+    net(np.ones((3, 4)))
+    assert {row.output for row in Snapshot.of(net).blocks} == {(3, 2)}
+    net(np.ones((5, 4)))
+    net(np.ones((6, 4)))
+    assert not net.a._forward_hooks and len(net.a._calls) == 2

@@ -18,7 +18,7 @@ from d2lblocks.rich import html
 SMALL = 64  # numbers: so many are read faster than any picture of them
 CELLS = 48  # rows and columns of a picture, at most
 LEVELS = 7  # steps of strength for each sign
-PLUS, MINUS = (0x2F, 0x82, 0xD8), (0xD0, 0x6A, 0x1A)  # both at least 3:1 on white and on #111
+PLUS, MINUS, BAD = (0x2F, 0x82, 0xD8), (0xD0, 0x6A, 0x1A), (0xD0, 0x20, 0x5A)  # at least 3:1 on white and on #111
 _SAFE = " ':/;,=+"  # these may stand in an address as they are
 
 
@@ -36,16 +36,18 @@ def _(x: ndarray) -> str | None:
 
 
 def picture(raw: onp.ndarray, values: Values) -> str:
-    """Return a matrix as an image: blue above 0, orange below, stronger the farther from 0; else nothing."""
-    if raw.ndim != 2 or min(raw.shape) < 2 or values.min == values.max:
+    """Return a matrix as an image: blue above 0, orange below, stronger the farther from 0, red for NaN; else nothing."""
+    if raw.ndim != 2 or min(raw.shape) < 2 or (values.min == values.max and values.nonfinite in (0, raw.size)):
         return ""
     grid, step = _coarse(raw)
-    grid = onp.where(onp.isfinite(grid), grid, 0)
-    top = float(onp.abs(grid).max()) or 1.0
-    levels = onp.rint(grid / top * LEVELS).astype(int)
+    bad = ~onp.isfinite(grid)
+    top = float(onp.abs(grid[~bad]).max(initial=0)) or 1.0
+    levels = onp.where(bad, LEVELS + 1, onp.rint(onp.where(bad, 0, grid) / top * LEVELS).astype(int))
     h, w = levels.shape
     each = "" if step == (1, 1) else f", each cell the mean over {step[0]}×{step[1]}"
     told = f"Heat map of {raw.shape[0]}×{raw.shape[1]} numbers{each}. Blue is above 0, orange below, strongest at ±{top:.3g}."
+    if bad.any():
+        told += f" Red is what is not finite: {bad.sum():,} of {bad.size:,} cells."
     size = max(4, min(10, 240 // max(h, w)))
     png = f"data:image/png;base64,{b64encode(_png(levels + LEVELS)).decode()}"
     # Inside a drawing, because image-rendering is dropped from the page of a notebook that is not trusted.
@@ -80,6 +82,8 @@ def _png(levels: onp.ndarray) -> bytes:
     packed = b"\x78\x01\x01" + size + bytes(255 - b for b in size) + body + zlib.adler32(body).to_bytes(4, "big")
     opacity = [round(255 * abs(k) / LEVELS) for k in range(-LEVELS, LEVELS + 1)]
     colours = bytes(MINUS) * LEVELS + bytes(PLUS) * (LEVELS + 1)
+    if levels.max() >= len(opacity):
+        opacity, colours = [*opacity, 255], colours + bytes(BAD)
     header = w.to_bytes(4, "big") + h.to_bytes(4, "big") + bytes((8, 3, 0, 0, 0))
     parts = ((b"IHDR", header), (b"PLTE", colours), (b"tRNS", bytes(opacity)), (b"IDAT", packed), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 from operator import attrgetter
@@ -15,6 +16,7 @@ from d2lblocks.reprs.text import ROWS, count_text, totals_text
 from d2lblocks.rich import html
 
 OPEN_LINES = 20  # as many lines are unfolded at first
+_INDEX = re.compile(r"(.*)\[\d+\]", re.DOTALL)  # what Python gets a block by, if that is its number
 ALIKE = 3  # as many alike in a row become one
 _SAME_BLOCK = attrgetter("kind", "text", "input", "output")
 _SAME_PARAMETER = attrgetter(
@@ -103,7 +105,8 @@ class _Tree:
             first = self.snap.rows[run[0]].accessor
             name = put + first.removeprefix(skip)
             span = name if len(run) == 1 else f"{name} … {put}{self.snap.rows[run[-1]].accessor.removeprefix(skip)}"
-            inner = (skip, put) if len(run) == 1 else (first, f"{put}{_parent(first).removeprefix(skip)}[i]")
+            place = _INDEX.fullmatch(first) if len(run) > 1 else None  # blocks with names are told by that of the first
+            inner = (first, f"{put}{place[1].removeprefix(skip)}[i]") if place else (skip, put)
             title = self._title(self.snap.rows[run[0]], span) + (f" <b>×{len(run)}</b>" if len(run) > 1 else "")
             self.left -= 1
             if self._children(run[0]):
@@ -149,8 +152,3 @@ class _Tree:
         return f"{code(name) + ' ' if name else ''}<b>{escape(row.kind)}</b>{text}" + (
             f" <small>{called}</small>" if called else ""
         )
-
-
-def _parent(accessor: str) -> str:
-    """Return net of net[3] and of net.hidden."""
-    return accessor[: max(accessor.rfind("["), accessor.rfind("."))]

@@ -182,12 +182,27 @@ def test_odd_numbers():
     x[0, 0], x[0, 1], x[0, 2] = onp.nan, onp.inf, 3
     page = seen(x)
     assert "2 not finite" in page.text and "max 3" in page.text and len(page.pictures) == 1
+    assert "Red is what is not finite: 2 of 100 cells." in page.pictures[0]["alt"]
+    x[0, 2] = 1
+    assert len(seen(x).pictures) == 1  # the others are all alike
     x[...] = onp.nan
     assert "100 not finite" in seen(x).text
     huge = np.array([[-3e38, 3e38]] * 40)
     assert "min −3e+38 · max 3e+38" in seen(huge).text
     assert "float16" in seen(np.ones((9, 9), dtype="float16")).text and "bool" in seen(np.ones((9, 9)) > 0).text
     assert "min −9.22e+18" in seen(np.full((9, 9), -(2**63), dtype="int64")).text
+
+
+def test_blocks_with_names_are_told_by_the_name_of_the_first():
+    class Heads(nn.Block):
+        def __init__(self):
+            super().__init__()
+            self.q, self.k, self.v = (nn.Dense(4, in_units=4) for _ in range(3))
+
+    net = nn.Sequential()
+    net.add(Heads(), Heads(), Heads())
+    assert "net.q.weight" in seen(net[0]).text and "[i].weight" not in seen(net[0]).text
+    assert "net[i].q.weight" in seen(net).text
 
 
 def test_huge_arrays_are_sampled():

@@ -126,3 +126,11 @@ def test_a_reader_without_a_kernel_sees_the_facts(book, lab, notebook):
     copy = notebook(path=lab.forged(path))
     expect(copy.out().first).to_contain_text("net[0]")
     expect(copy.out(".x-tree")).to_have_count(0)
+
+
+def test_running_a_cell_again_leaves_one_view_that_follows(notebook):
+    book = notebook(NET, "explore(net); explore(net)", "'done'")
+    for _ in range(3):
+        book.run()
+    listeners = "print(sum('Live' in repr(f) for f in get_ipython().events.callbacks['post_run_cell']))"
+    assert book.kernel(listeners) == "3"

@@ -4,16 +4,20 @@ import math
 import random
 import re
 import threading
+import warnings
+from types import SimpleNamespace
 
 import numpy as onp
 import pytest
-from d2lblocks_widgets import compare_initializers
+from d2lblocks_widgets import _widget, compare_initializers, explore, watch
 from d2lblocks_widgets._bins import bins, counts
 from d2lblocks_widgets._theory import fans, theory
 from traitlets import TraitError
 
-from d2lblocks import init, np, rng
+from d2lblocks import gluon, init, np, rng
 from d2lblocks.errors import ArgumentError
+from d2lblocks.gluon import nn
+from d2lblocks.gluon import watch as watching
 from tests.widgets.test_training_monitor import trained
 
 KEPT = {"table", "caption", "thead", "tbody", "tr", "th", "td", "code", "img", "p", "br"}
@@ -118,3 +122,32 @@ def test_figures_for_print():
     two = figures.plot_activations("xavier", "zeros", depth=3, width=16)
     assert one._repr_png_()[:4] == two._repr_png_()[:4] == b"\x89PNG"
     assert "xavier std" in repr(one) and "after 3 layers" in repr(two)
+
+
+def test_a_cell_that_is_run_again_retires_what_it_made_before(monkeypatch):
+    run = ["1"]
+    parent = {"metadata": {"cellId": "a cell"}, "header": {}}
+    shell = SimpleNamespace(get_parent=lambda: {**parent, "header": {"msg_id": run[0]}})
+    monkeypatch.setattr(_widget, "get_ipython", lambda: shell)
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+
+    def cell():
+        trainer = gluon.Trainer(net.collect_params(), "sgd")
+        return explore(net), explore(net), watch(trainer, loss), watch(net.collect_params())
+
+    loss = gluon.loss.L2Loss()
+    first = cell()
+    ended = []
+    for one in first:
+        monkeypatch.setattr(one, "retire", lambda one=one, retire=one.retire: (ended.append(one), retire()))
+    assert ended == []
+    run[0] = "2"
+    with warnings.catch_warnings(action="error"):  # the loss is not taken to be watched twice
+        second = cell()
+    assert ended == [*first] and not first[2].running and not first[3].running and second[2].running
+    parent["metadata"]["cellId"] = "another cell"
+    run[0] = "3"
+    cell_3 = explore(net)
+    assert second[2].running and cell_3.selected == "net.weight"
+    assert len(watching._listening[net]) == 3

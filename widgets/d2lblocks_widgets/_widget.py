@@ -8,8 +8,10 @@ import sys
 import zlib
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import anywidget
+from IPython.core.getipython import get_ipython
 
 HERE = Path(__file__).parent
 SHARED_CSS = (HERE / "common.css").read_text(encoding="utf-8")
@@ -43,6 +45,16 @@ def packed(source: str) -> str:
     return _UNPACK.format(base64.b64encode(zlib.compress(source.encode(), 9)).decode())
 
 
+_of_cell: dict[str, list[tuple[str, Any]]] = {}  # by cell: (which run of it, a widget that it made)
+
+
+def running_cell() -> tuple[str, str] | None:
+    """Return which cell of a notebook is running, and which run of it this is; None outside of notebooks."""
+    asked_by = getattr(get_ipython(), "get_parent", dict)()
+    cell, run = asked_by.get("metadata", {}).get("cellId"), asked_by.get("header", {}).get("msg_id")
+    return (cell, run) if cell and run else None
+
+
 class Widget(anywidget.AnyWidget):
     """A view of plain data: `view.js` and `view.css` stand beside the class, traits hold what they show.
 
@@ -60,6 +72,21 @@ class Widget(anywidget.AnyWidget):
             cls._esm = packed(source) if len(source) > PACK else source
             cls._css = f"{SHARED_CSS}\n{(folder / 'view.css').read_text(encoding='utf-8')}"
         super().__init_subclass__(**kwargs)
+
+    def retire(self) -> None:
+        """Follow nothing more, but stay to be looked at."""
+        raise NotImplementedError(f"{type(self).__name__} has no retire(self); write one that ends what it listens to.")
+
+    def retire_earlier(self) -> None:
+        """Retire the widgets that an earlier run of this notebook cell made: nobody sees them any more."""
+        cell = running_cell()
+        if cell is not None:
+            where, run = cell
+            for then, one in _of_cell.get(where, []):
+                if then != run and one() is not None:
+                    one().retire()
+            same = [(then, one) for then, one in _of_cell.get(where, []) if then == run and one() is not None]
+            _of_cell[where] = [*same, (run, ref(self))]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

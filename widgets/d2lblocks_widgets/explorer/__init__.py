@@ -53,6 +53,7 @@ class Explorer(Widget):
         self.observe(lambda _: self._send_numbers(), "want")
         self.observe(self._answer, "ask")
         self._live = Live(net, self._look)
+        self.retire_earlier()
 
     def __repr__(self) -> str:
         return f"explore({type(self._net).__name__}, {len({id(p) for p in self._parameters.values()})} parameters)"
@@ -85,9 +86,12 @@ class Explorer(Widget):
 
     def close(self) -> None:
         """Let go of the net."""
+        self.retire()
+        super().close()
+
+    def retire(self) -> None:
         if hasattr(self, "_live"):
             self._live.close()
-        super().close()
 
     @t.validate("selected")
     def _check_selected(self, proposal: Any) -> str:

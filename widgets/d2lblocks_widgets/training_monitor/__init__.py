@@ -131,6 +131,9 @@ class TrainingMonitor(Widget):
         self._push()
         self._publish(update=True)
 
+    def retire(self) -> None:
+        self.stop()
+
     def close(self) -> None:
         """Watch no more, and take the picture away."""
         if hasattr(self, "_endings"):
@@ -250,7 +253,8 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
 
 
 def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
-    """Connect the monitor; one that watched the same before stops, as when a cell is run again."""
+    """Connect the monitor; one that watched the same before stops, and one that an earlier run of the cell made."""
+    monitor.retire_earlier()
     if not isinstance(what, ParameterDict):
         if what in _watched:
             _watched[what].stop()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from typing import Any
 
+from d2lblocks.errors import ArrayTypeError, kind_of
 from d2lblocks.gluon.block import Block
 from d2lblocks.gluon.parameter import Parameter
 from d2lblocks.gluon.watch import Call, PlacedCalls
@@ -38,7 +39,7 @@ class ParameterFacts:
     shape: Shape | None
     sizes: tuple[str, ...]  # what these sizes are called in its layer: units, in_units
     dtype: str
-    init: str  # what fills it, or will: Uniform(scale=0.07); "from the net" before initialize()
+    init: str  # what fills it, or will: Uniform(scale=0.07); "from the net" before initialize(); "set_data or a file"
     state: str  # constructed (no initialize() yet), deferred, not reached (by the last call of the net), ready
     grad_req: str
     count: int | None
@@ -107,7 +108,7 @@ class Snapshot(Rich):
     def of(cls, net: Block, values: int | bool = True) -> Snapshot:
         """Return the facts of `net` now; with `values` a number, look at the values of no more parameters than that."""
         if not isinstance(net, Block):
-            raise TypeError(f"Snapshot.of takes a Block, got {type(net).__name__}.")
+            raise ArrayTypeError(f"Snapshot.of takes a Block, got {kind_of(net)}.")
         return _Survey(net, math.inf if values is True else values).result()
 
     @property
@@ -141,6 +142,10 @@ class Snapshot(Rich):
         return found
 
     def __getitem__(self, name: str) -> Any:
+        if not isinstance(name, str):
+            raise ArrayTypeError(
+                f"A row is found by a name such as 'net[0].weight', got {name!r}; .rows has them in order."
+            )
         if name not in self._places:
             near = difflib.get_close_matches(name, list(self._places), 3)
             raise KeyError(f"no row {name!r} in this Snapshot; near are {', '.join(near) or list(self._places)[:3]}")
@@ -161,6 +166,8 @@ class Snapshot(Rich):
 
     def diff(self, other: Snapshot) -> Diff:
         """Return what changed from this Snapshot to a later one."""
+        if not isinstance(other, Snapshot):
+            raise ArrayTypeError(f"diff takes a later Snapshot, got {kind_of(other)}; write Snapshot.of(net).")
         return Diff.of(self, other)
 
     def __repr__(self) -> str:
@@ -204,7 +211,7 @@ class _Survey:
         me, depth = len(self.rows), 0 if parent is None else self.rows[parent].depth + 1
         call = self.calls.next(block) or within
         given = None if call is None else call.inputs[0] if len(call.inputs) == 1 else call.inputs
-        text = repr(block).split("\n", 1)[0].rstrip("(")
+        text = _text(block)
         self.rows.append(BlockFacts(type(block).__name__, block.name, key, path, accessor, parent, depth, text, given,
                                     call and call.output, fused, call and self.ranks[call.end]))  # fmt: skip
         own = _own(block)
@@ -242,6 +249,14 @@ class _Survey:
         return self.values.get(id(p))
 
 
+def _text(block: Block) -> str:
+    """Return the first line of a block's repr, which its author may have written."""
+    try:
+        return repr(block).split("\n", 1)[0].rstrip("(")
+    except Exception as problem:  # a view must not fail for it
+        return f"{type(block).__name__}, whose __repr__ fails: {type(problem).__name__}"
+
+
 _STATES = {"new": "constructed", "waiting": "deferred", "ready": "ready"}
 
 
@@ -264,6 +279,8 @@ def init_text(init: Any) -> str:
 
 
 def _init(p: Parameter) -> str:
+    if p._data is not None and p._chosen is None:
+        return "set_data or a file"
     chosen = p._pending[0] if p._pending is not None else p._chosen or p.init
     return "from the net" if chosen is None else init_text(chosen)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as onp
 
+from d2lblocks.errors import ArrayTypeError, kind_of
 from d2lblocks.gluon.block import Block
 from d2lblocks.gluon.watch import PlacedCalls
 from d2lblocks.np.ndarray import ndarray
@@ -55,6 +56,10 @@ class Tape(Rich):
     freed: bool = field(init=False)  # did a backward() free nodes before they could be read?
 
     def __post_init__(self):
+        if not isinstance(self.head, ndarray):
+            raise ArrayTypeError(f"Tape takes an array that was recorded, such as a loss, got {kind_of(self.head)}.")
+        if not isinstance(self.net, Block | None):
+            raise ArrayTypeError(f"Tape takes a Block as its net, got {kind_of(self.net)}.")
         nodes = _nodes(self.head)
         names, blocks = _names(self.net)
         spans = _spans(self.net)

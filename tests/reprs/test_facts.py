@@ -276,3 +276,35 @@ def test_a_block_in_two_places_that_is_called_in_one():
     net(np.ones((5, 4)))
     net(np.ones((6, 4)))
     assert not net.a._forward_hooks and len(net.a._calls) == 2
+
+
+def test_what_was_given_is_not_said_to_be_filled(tmp_path):
+    net = nn.Dense(2, in_units=3)
+    net.initialize("xavier")
+    net.save_parameters(tmp_path / "net.params")
+    other = nn.Dense(2, in_units=3)
+    other.load_parameters(tmp_path / "net.params")
+    assert {row.init for row in Snapshot.of(other).parameters} == {"set_data or a file"}
+    assert Snapshot.of(net)["net.weight"].init.startswith("Xavier(")
+
+
+def test_a_block_whose_repr_fails_is_shown_all_the_same():
+    class Odd(nn.Block):
+        def __repr__(self):
+            raise ValueError("no words")
+
+    assert Snapshot.of(Odd()).rows[0].text == "Odd, whose __repr__ fails: ValueError"
+    assert "whose __repr__ fails" in Odd()._repr_html_()
+
+
+def test_wrong_arguments_say_the_cure():
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    snap = Snapshot.of(net)
+    for call, words in [
+        (lambda: Tape(3), "an array that was recorded"), (lambda: Tape(np.ones(2), 3), "a Block as its net, got int"),
+        (lambda: snap.diff(net), "later Snapshot, got Dense"), (lambda: snap[0], "found by a name"),
+        (lambda: Snapshot.of(3), "takes a Block, got int"),
+    ]:  # fmt: skip
+        with pytest.raises(TypeError, match=words):
+            call()

@@ -234,6 +234,8 @@ def test_watch_says_what_it_cannot_take():
     for select in (3, "("):
         with pytest.raises(ArgumentError, match="watch: .* is no regular expression"):
             watch(net, select=select)
+    with pytest.raises(ArgumentError, match="no parameter matches 'nothing'; there are 'dense"):
+        watch(net, select="nothing")
     assert watch(net, select=".*bias").histograms["names"] == [net.bias.name]
 
 

@@ -67,7 +67,7 @@ class Parameter(Rich):
         self._data: ndarray | None = None  # the copy on the first context
         self._copies: list[ndarray] = []  # one per context
         self._pending: tuple | None = None  # (initializer, contexts) of a waiting parameter
-        self._chosen: Any = None  # the initializer that filled it
+        self._chosen: Any = None  # the initializer that filled it first, None if its numbers were given
         self._order: Any = "C"  # how the numbers lie in memory: "F" puts the columns of a matrix side by side
         self._grad_req = "null"
         self.grad_req = grad_req

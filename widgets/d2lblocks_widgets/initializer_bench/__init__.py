@@ -118,4 +118,6 @@ def compare_initializers(*initializers: Any, shape: Any = (256, 256), seed: int 
         if not isinstance(value, int) or not 1 <= value <= 1024:
             raise ArgumentError(f"compare_initializers: {name} must be a whole number from 1 to 1024, got {value!r}.")
     chosen = initializers or ("uniform", "normal", "xavier", "msraprelu")
+    if isinstance(seed, int) and seed < 0:
+        raise ArgumentError(f"compare_initializers: seed must be 0 or more, got {seed}.")
     return CompareInitializers(chosen, shape, seed, activation, depth, width)

@@ -245,7 +245,10 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
         raise ArgumentError(f"watch: every must be at least 0.1 seconds, got {every!r}.")
     if select is not None:
         matches = matcher(select, "watch")
+        names = [p.name for p in found]
         found = [p for p in found if matches(p.name)]
+        if names and not found:
+            raise ArgumentError(f"watch: no parameter matches {select!r}; there are {listed(names)}.")
     trainer = what if isinstance(what, Trainer) else None
     monitor = TrainingMonitor(found[:SHOWN], every, max(0, len(found) - SHOWN), trainer)
     _listen(monitor, what, loss)

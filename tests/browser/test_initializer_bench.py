@@ -68,7 +68,7 @@ def test_a_question_to_the_kernel_waits_for_its_answer(bare, bench):
     assert bench.get_attribute("data-waiting") is None
 
 
-@pytest.mark.parametrize("wrong", ["", "0, 3", "-4", "5000, 5000"])
+@pytest.mark.parametrize("wrong", ["", "0, 3", "-4", "3.5", "4, many", "5000, 5000"])
 def test_a_wrong_shape_is_refused_in_the_browser(bare, bench, wrong):
     bench.get_by_label("shape").fill(wrong)
     bench.get_by_label("shape").press("Enter")

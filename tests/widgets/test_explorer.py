@@ -242,6 +242,14 @@ def test_gradient_and_previous_values(shell):
     shell.run(net.collect_params().zero_grad)
     assert "gradient" not in w.hists["1"]
 
+    def nothing_comes_through():
+        with autograd.record():
+            out = (forward(net, 1, 3) * 0).sum()
+        out.backward()
+
+    shell.run(nothing_comes_through)
+    assert w.hists["1"]["gradient"]["max"] == 0.0
+
 
 def test_numbers_written_in_place_are_seen_after_the_cell(shell):
     net = nn.Dense(2, in_units=3)

@@ -61,7 +61,7 @@ class Numbers:
         moved = known["cell"] is not cell or known["at"] != cell[0]
         if moved:
             known["values"] = layers_of(p._data._data)
-        if leaf is None or not leaf.grad.any():
+        if leaf is None or not (leaf.fresh or leaf.grad.any()):  # zeros that came are a gradient
             known.pop("gradient", None)
         elif moved or leaf.fresh or known["fresh"] or "gradient" not in known:
             known["gradient"] = layers_of(leaf.grad)

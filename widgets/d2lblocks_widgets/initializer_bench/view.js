@@ -57,9 +57,9 @@ function render({ model, el }) {
     view.waiting(["shape", "seed", "activation"].some((k) => JSON.stringify(asked[k]) !== JSON.stringify(get(k))));
   }
   shape.addEventListener("change", () => {
-    const sizes = shape.value.split(/[^\d-]+/).filter(Boolean).map(Number);
+    const sizes = shape.value.replace(/[()[\]]/g, " ").split(/[\s,;×x*]+/).filter(Boolean).map(Number);
     const total = sizes.reduce((a, b) => a * b, 1);
-    const bad = !sizes.length || sizes.some((n) => n < 1) ? "sizes above 0, such as 256, 256"
+    const bad = !sizes.length || sizes.some((n) => !(Number.isInteger(n) && n > 0)) ? "whole sizes above 0, such as 256, 256"
       : total > 2 ** 20 ? `${total.toLocaleString("en-US")} numbers are more than the 1,048,576 drawn here` : "";
     shape.setAttribute("aria-invalid", String(Boolean(bad)));
     wrong.textContent = bad;

@@ -104,3 +104,9 @@ def test_a_press_is_not_lost_when_the_picture_changes_under_it(bare, run):
     bare.page.wait_for_timeout(100)
     bare.page.mouse.up()
     expect(button).to_have_attribute("aria-pressed", "true")
+
+
+def test_one_monitor_shown_twice_has_no_two_landmarks_of_one_name(bare, run):
+    bare.show(run)
+    bare.show(run)
+    assert axe(bare.page, "body") == []

@@ -92,7 +92,7 @@ export function copyButton(text, view, what = "code") {
 export function mount({ model, el }, name) {
   const live = h("p", { class: "d2l-live", role: "status", "aria-live": "polite" });
   const status = h("p", { class: "d2l-status", role: "status", hidden: true });
-  const root = h("section", { class: "d2l", "aria-label": name });
+  const root = h("div", { class: "d2l", role: "group", "aria-label": name }); // no landmark: a notebook has many
   const undo = [theme(root), keepKeys(root)];
   let timers = [];
   const view = {

@@ -237,6 +237,7 @@ class Plan:
     def _bind(self, alone: bool) -> None:
         """Choose where the gradients of the leaves go: into their own buffers, if nobody else has seen or filled them."""
         fixed, n = True, len(self.raw)
+        self.bound = -1  # or after Ctrl-C amid the loop some gradients would go where nobody reads them
         for k, leaf in self.ends.items():
             own = alone and leaf.free()
             self.grad[k] = None if own else zeros_like(leaf.buffer)

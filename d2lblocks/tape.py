@@ -250,8 +250,8 @@ def walk(heads: Sequence, seeds: Sequence, lift: Callable | None, train_mode: bo
         grads[place] = grads[place] + g if place in grads else g
     flags = state.__dict__
     before = flags["pulling"], flags["training"]
-    flags["pulling"], flags["training"] = True, train_mode
     try:
+        flags["pulling"], flags["training"] = True, train_mode
         for node in order:
             if node.count == 1:
                 g = grads.pop(node, None)

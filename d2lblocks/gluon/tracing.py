@@ -205,8 +205,9 @@ class Programs:
             self.known.clear()
             self._facts = facts
             self._whole = all(_traceable(one, one is block) for one in blocks)
-        for key in [key for key, program in self.known.items() if program is not AS_WRITTEN and not program.still()]:
-            del self.known[key]
+        for key, program in list(self.known.items()):  # a copy: other threads may call the net, too
+            if program is not AS_WRITTEN and not program.still():
+                self.known.pop(key, None)
         self._seen = changes[0]
 
     def _trace(self, block: Any, key: tuple, args: tuple) -> Any:
@@ -214,9 +215,10 @@ class Programs:
         if not self._whole or not kernel.walk.ready():
             return AS_WRITTEN
         before = rng.get_state()
-        state.trace = trace = Trace(f"{block.name} ({type(block).__name__})", args)
+        trace = Trace(f"{block.name} ({type(block).__name__})", args)
         program: Any = AS_WRITTEN
         try:
+            state.trace = trace
             found = block.forward(*trace.inputs)
             single = type(found) is not list and type(found) is not tuple
             program = trace.finished([found] if single else list(found))
@@ -231,7 +233,7 @@ class Programs:
             state.trace = None
             rng.set_state(before)
         if len(self.known) >= MOST:
-            del self.known[next(iter(self.known))]
+            self.known.pop(next(iter(list(self.known)), None), None)
         self.known[key] = program
         return program
 

@@ -70,15 +70,17 @@ class Together:
         optimizer.num_update = max(optimizer.num_update, t)
         factors = list(map(_factors, self.params))
         if factors != self.factors:
-            self.factors, self.set = factors, ()
+            self.set = ()
             self.lr_mult, self.wd_mult = onp.array(factors, onp.float64).T
             self.same = len(set(factors)) == 1  # then numbers are set only when they change
+            self.factors = factors  # last, as below: this may be stopped at any line, by Ctrl-C or a setting that is no number
         lr_mult, wd_mult = factors[0] if self.same else (self.lr_mult, self.wd_mult)
         _, _, numbers = optimizer.recipe(self.rows[0][3], optimizer.learning_rate * lr_mult, optimizer.wd * wd_mult, t)
         if not self.same or numbers != self.set:
-            self.set = numbers
+            self.set = ()
             for k, column in enumerate(numbers):
                 self.numbers[:, k] = column
+            self.set = numbers
         for r in self.large:
             self.table[r, 0] = 0 if self._late(r) else self.rows[r][1].size
         self.kernel.run(self.table, self.numbers, self.work)

@@ -1,4 +1,4 @@
-"""Threads, processes, notebooks and Ctrl-C."""
+"""Threads, processes and notebooks."""
 
 import multiprocessing
 import os
@@ -13,7 +13,6 @@ import pytest
 
 from d2lblocks import autograd, gluon, np, rng
 from d2lblocks.gluon import nn
-from d2lblocks.kernels.program import walk
 from tests.errors.rows import covers, refused
 
 
@@ -232,103 +231,6 @@ CTRL_C = """
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to a process alone")
 def test_ctrl_c_in_a_training_loop():
     assert printed_by(CTRL_C).strip() == "fine"
-
-
-class Interrupted:
-    """In the `with`, a KeyboardInterrupt comes at the place of number `at` where Python lets Ctrl-C in.
-
-    These are the begin of a function, and the end of a call of a C function. What is raised in a `__del__` Python drops:
-    pressing Ctrl-C again helps.
-    """
-
-    def __init__(self, at):
-        self.left, self.where = at, ""
-
-    def __enter__(self):
-        sys.setprofile(self.event)
-        return self
-
-    def __exit__(self, *exc):
-        sys.setprofile(None)
-
-    def event(self, frame, event, arg):
-        here = frame.f_globals.get("__name__", "").startswith("d2lblocks") and frame.f_code.co_name != "__del__"
-        if here and event in ("call", "c_return"):
-            self.left -= 1
-            if self.left == 0:
-                self.where = frame.f_code.co_qualname
-                raise KeyboardInterrupt
-
-
-class Run:
-    """A small training, and all that a step of it changes."""
-
-    def __init__(self, rule, hybrid, **settings):
-        rng.seed(1)
-        self.net, self.loss = nn.HybridSequential(), gluon.loss.L2Loss()
-        self.net.add(nn.Dense(5, activation="relu"), nn.Dense(2))
-        self.net.initialize()
-        for block in (self.net, self.loss):
-            block.hybridize(hybrid)
-        self.x, self.y = np.random.normal(size=(6, 4)), np.random.normal(size=(6, 2))
-        self.trainer = gluon.Trainer(self.net.collect_params(), rule, {"learning_rate": 0.05, **settings})
-
-    def step(self):
-        with autograd.record():
-            out = self.loss(self.net(self.x), self.y)
-        out.backward()
-        self.trainer.step(6)
-
-    def arrays(self):
-        remembered = [part for name, part in self.trainer._updater.arrays().items() if not name.endswith(".t")]
-        return [p.data() for p in self.trainer._params] + remembered
-
-    def state(self):
-        return [a.asnumpy() for a in self.arrays()]
-
-    def back_to(self, state, count):
-        for a, raw in zip(self.arrays(), state, strict=True):
-            a._data[...] = raw
-        self.trainer.optimizer.num_update = count
-        self.trainer.optimizer._index_update_count.update(dict.fromkeys(range(4), count))
-
-
-@covers("P5")
-@pytest.mark.skipif(not walk.ready(), reason="without machine code each weight is moved by itself")
-@pytest.mark.parametrize("hybrid", [False, True])
-@pytest.mark.parametrize("rule", [("sgd", {"momentum": 0.9}), ("adam", {})], ids=["sgd", "adam"])
-def test_ctrl_c_anywhere_in_a_training_step(hybrid, rule):
-    """All weights are moved or none, with all that the optimizer remembers, and the next step is as ever.
-
-    Only at the very end of `with record()` can the scope stay open: then it ends with the cell.
-    """
-    run, states = Run(rule[0], hybrid, **rule[1]), []
-    run.step()
-    for _ in range(3):
-        run.step()
-        states.append(run.state())
-    seen, at = set(), 0
-    while True:
-        at += 1
-        run.back_to(states[0], 2)
-        try:
-            with Interrupted(at) as interrupted:
-                run.step()
-            break
-        except KeyboardInterrupt:
-            pass
-        moved = next(k for k, state in enumerate(states[:2]) if alike(run.state(), state))
-        seen.add(moved)
-        assert not (autograd.state.pulling or autograd.state.trace)
-        if interrupted.where == "_Mode.__exit__":
-            with pytest.warns(UserWarning, match="still open"):
-                autograd.reset_open_record()
-        assert not autograd.is_recording() and not autograd.is_training(), interrupted.where
-        assert run.trainer.optimizer.num_update - 2 in {moved, 1}  # Ctrl-C may come between the count and the weights
-        run.back_to(run.state(), 2 + moved)
-        run.step()
-        assert alike(run.state(), states[moved + 1])
-    assert seen == {0, 1} and at > 60
 
 
 NOTEBOOK = """

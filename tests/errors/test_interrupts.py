@@ -1,0 +1,169 @@
+"""Ctrl-C at every place of a training step: weights are moved or not, and the next step is as ever."""
+
+import sys
+
+import pytest
+
+from d2lblocks import autograd, gluon, init, np, rng
+from d2lblocks.gluon import nn
+from d2lblocks.kernels.program import walk
+from tests.errors.rows import covers
+from tests.errors.test_processes import alike
+
+
+class Interrupted:
+    """In the `with`, a KeyboardInterrupt comes at the place of number `at` where Python lets Ctrl-C in.
+
+    These are the begin of a function, and the end of a call of a C function. What is raised in a `__del__` Python drops:
+    pressing Ctrl-C again helps.
+    """
+
+    def __init__(self, at):
+        self.left, self.where = at, ""
+
+    def __enter__(self):
+        sys.setprofile(self.event)
+        return self
+
+    def __exit__(self, *exc):
+        sys.setprofile(None)
+
+    def event(self, frame, event, arg):
+        here = frame.f_globals.get("__name__", "").startswith("d2lblocks") and frame.f_code.co_name != "__del__"
+        if here and event in ("call", "c_return"):
+            self.left -= 1
+            if self.left == 0:
+                self.where = frame.f_code.co_qualname
+                raise KeyboardInterrupt
+
+
+class Stopped:
+    """The same before line number `at` of those that run in the named functions: Ctrl-C comes at the turns of loops, too."""
+
+    def __init__(self, at, *names):
+        self.left, self.names = at, names
+
+    def __enter__(self):
+        sys.settrace(self.event)
+        return self
+
+    def __exit__(self, *exc):
+        sys.settrace(None)
+
+    def event(self, frame, event, arg):
+        if frame.f_code.co_qualname not in self.names:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return self.event
+
+
+class Run:
+    """A small training, and all that a step of it changes."""
+
+    def __init__(self, rule, hybrid, **settings):
+        rng.seed(1)
+        self.net, self.loss = nn.HybridSequential(), gluon.loss.L2Loss()
+        self.net.add(nn.Dense(5, activation="relu"), nn.Dense(2))
+        self.net.initialize()
+        for block in (self.net, self.loss):
+            block.hybridize(hybrid)
+        self.x, self.y = np.random.normal(size=(6, 4)), np.random.normal(size=(6, 2))
+        self.trainer = gluon.Trainer(self.net.collect_params(), rule, {"learning_rate": 0.05, **settings})
+
+    def step(self, calls=1, rate=0.05):
+        self.trainer.set_learning_rate(rate)
+        with autograd.record():
+            out = sum(self.loss(self.net(self.x * k), self.y) for k in range(1, calls + 1))
+        out.backward()
+        self.trainer.step(6)
+
+    def arrays(self):
+        remembered = [part for name, part in self.trainer._updater.arrays().items() if not name.endswith(".t")]
+        return [p.data() for p in self.trainer._params] + remembered
+
+    def state(self):
+        return [a.asnumpy() for a in self.arrays()]
+
+    def back_to(self, state, count):
+        for a, raw in zip(self.arrays(), state, strict=True):
+            a._data[...] = raw
+        self.trainer.optimizer.num_update = count
+        self.trainer.optimizer._index_update_count.update(dict.fromkeys(range(4), count))
+
+
+@covers("P5")
+@pytest.mark.skipif(not walk.ready(), reason="without machine code each weight is moved by itself")
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("rule", [("sgd", {"momentum": 0.9}), ("adam", {})], ids=["sgd", "adam"])
+def test_ctrl_c_anywhere_in_a_training_step(hybrid, rule):
+    """All weights are moved or none, with all that the optimizer remembers, and the next step is as ever.
+
+    Only at the very end of `with record()` can the scope stay open: then it ends with the cell.
+    """
+    run, states = Run(rule[0], hybrid, **rule[1]), []
+    run.step()
+    for _ in range(3):
+        run.step()
+        states.append(run.state())
+    seen, at = set(), 0
+    while True:
+        at += 1
+        run.back_to(states[0], 2)
+        try:
+            with Interrupted(at) as interrupted:
+                run.step()
+            break
+        except KeyboardInterrupt:
+            pass
+        moved = next(k for k, state in enumerate(states[:2]) if alike(run.state(), state))
+        seen.add(moved)
+        assert not (autograd.state.pulling or autograd.state.trace)
+        if interrupted.where == "_Mode.__exit__":
+            with pytest.warns(UserWarning, match="still open"):
+                autograd.reset_open_record()
+        assert not autograd.is_recording() and not autograd.is_training(), interrupted.where
+        assert run.trainer.optimizer.num_update - 2 in {moved, 1}  # Ctrl-C may come between the count and the weights
+        run.back_to(run.state(), 2 + moved)
+        run.step()
+        assert alike(run.state(), states[moved + 1])
+    assert seen == {0, 1} and at > 60
+
+
+@covers("P5")
+@pytest.mark.skipif(not walk.ready(), reason="without machine code each weight is moved by itself")
+@pytest.mark.parametrize("hybrid", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_ctrl_c_leaves_nothing_half_done_for_the_next_step(hybrid, first):
+    """In a step that calls the net twice, with another rate than before or with a new trainer; the next one calls it once."""
+
+    def new():
+        run = Run("sgd", hybrid)
+        run.net(run.x)
+        run.net.collect_params().initialize(init.One(), force_reinit=True)
+        for _ in range(0 if first else 2):
+            run.step(1, 0.5)
+        return run
+
+    def after(*calls):
+        run = new()
+        for n in calls:
+            run.step(n)
+        return run.state()
+
+    unmoved, moved, expected = after(), after(2), {False: after(1), True: after(2, 1)}
+    for at in range(1, 10_000):
+        run = new()
+        try:
+            with Stopped(at, "Together.move", "Plan._bind", "Trainer._move", "Updater.move_all"):
+                run.step(2)
+            break
+        except KeyboardInterrupt:
+            pass
+        assert alike(run.state(), unmoved) or alike(run.state(), moved)
+        was_moved = alike(run.state(), moved)
+        run.step(1)
+        assert alike(run.state(), expected[was_moved]), at
+    assert at > 20

@@ -27,6 +27,7 @@ from d2lblocks.gluon.tracing import AS_WRITTEN
 from d2lblocks.gluon.watch import Call, note_first_calls, tell
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich
+from d2lblocks.tape import changes
 
 
 class Resolution(NamedTuple):
@@ -119,7 +120,10 @@ class Block(Rich):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if type(value) not in _PLAIN or name in self.__dict__ or name in _RESERVED:
-            self._before_setting(name, value, self.__dict__.get(name))
+            old = self.__dict__.get(name)
+            self._before_setting(name, value, old)
+            if isinstance(value, ndarray) or isinstance(old, ndarray):
+                changes[0] += 1  # a program may rely on the old one
         object.__setattr__(self, name, value)
 
     def _before_setting(self, name: str, value: Any, old: Any) -> None:

@@ -232,8 +232,8 @@ class Programs:
         finally:
             state.trace = None
             rng.set_state(before)
-        if len(self.known) >= MOST:
-            self.known.pop(next(iter(list(self.known)), None), None)
+        for oldest in list(self.known)[: max(0, len(self.known) + 1 - MOST)]:
+            self.known.pop(oldest, None)
         self.known[key] = program
         return program
 
@@ -251,7 +251,8 @@ def _blocks(block: Any) -> list:
 
 def _facts(block: Any) -> list:
     """Return what a program relies on: objects that must stay the very same."""
-    facts = [ref(block), bool(block._forward_hooks or block._forward_pre_hooks), *map(ref, block._children.values())]
+    facts = [x for x in block.__dict__.values() if type(x) is ndarray]  # constants, which may be replaced
+    facts += [ref(block), bool(block._forward_hooks or block._forward_pre_hooks), *map(ref, block._children.values())]
     for p in block._reg_params.values():
         x = p._data
         facts += [x] if x is None else [x, x._data, x._node]

@@ -19,7 +19,7 @@ import numpy as onp
 from d2lblocks.errors import ArgumentError
 from d2lblocks.np.ndarray import ndarray, wrap
 from d2lblocks.optimizer import Optimizer
-from d2lblocks.optimizer.updater import parts_of
+from d2lblocks.optimizer.base import parts_of
 
 # The name of the entry that tells it, in JSON: {"optimizer": "Adam", "parameters": ["dense0_weight", ...]}.
 WHOSE = "whose"

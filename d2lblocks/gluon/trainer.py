@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+from collections import Counter
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -42,8 +43,15 @@ class Trainer:
         for p in params:
             if not isinstance(p, Parameter):
                 raise ArgumentError(f"First argument must be a list or dict of Parameters, got list of {kind_of(p)}.")
+        twice = [p.name for p, n in Counter(params).items() if n > 1]
+        if twice:
+            raise ArgumentError(
+                f"Trainer: parameter {listed(twice)} is in the list twice and would be moved twice a step; give each once, as "
+                "net.collect_params() does."
+            )
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
+        self._rescale = self._optimizer.rescale_grad
         self._updater = Updater(self._optimizer)
         self._seen = -1  # at this count of changes the following was so
         self._copies: dict[int, list[Any]] = {}  # of every parameter that learns, by its number
@@ -76,7 +84,7 @@ class Trainer:
                 leaf.written()
 
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
-        """Move every parameter by its gradient, summed over contexts, / batch_size.
+        """Move every parameter by its gradient, summed over contexts, times rescale_grad / batch_size.
 
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
@@ -131,7 +139,7 @@ class Trainer:
             ) from None
 
     def _move(self, live: dict[int, list[Any]], batch_size: int, some_stale: bool, gradient: Callable) -> None:
-        self._optimizer.rescale_grad = 1.0 / batch_size
+        self._optimizer.rescale_grad = self._rescale / batch_size
         single = self._single
         if some_stale and not all(map(_is_fresh, self._leaves)):
             single = {i: x for i, x in single.items() if _fresh(x)}

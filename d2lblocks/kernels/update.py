@@ -58,6 +58,12 @@ def prepared(w: Any, g: Any, rescale: float, clip: float, wd: float) -> Any:
     return g
 
 
+def decayed(w: Any, g: Any, rescale: float, clip: float, wd: float) -> Any:
+    """Return rescale g plus wd w, clipped together to [-clip, clip] (0: not at all), as a new array."""
+    g = prepared(w, g, rescale, 0, wd)
+    return onp.clip(g, -clip, clip, out=g) if clip > 0 else g
+
+
 def _sgd(w, g, lr, rescale, clip, wd):
     w -= w.dtype.type(lr) * prepared(w, g, rescale, clip, wd)
 
@@ -106,7 +112,7 @@ def momentum(table: Table, numbers: Numbers, work: Work):
 
 def _adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
     real = w.dtype.type
-    s = prepared(w, g, rescale, clip, wd)
+    s = decayed(w, g, rescale, clip, wd)
     m *= real(beta1)
     m += real(1 - beta1) * s
     v *= real(beta2)
@@ -116,7 +122,7 @@ def _adam(w, g, m, v, eta, beta1, beta2, epsilon, rescale, clip, wd):
 
 @kernel(_each(_adam), exact=True)
 def adam(table: Table, numbers: Numbers, work: Work):
-    """m, v: running means of g and g²; w -= eta m / (sqrt(v) + epsilon).
+    """m, v: running means of g and g², g clipped with its decay; w -= eta m / (sqrt(v) + epsilon).
 
     Rows are (n, w, g, m, v) and (eta, beta1, beta2, epsilon, rescale, clip, wd).
     """
@@ -129,10 +135,10 @@ def adam(table: Table, numbers: Numbers, work: Work):
         rescale, clip, wd = real(numbers[r, 4]), real(numbers[r, 5]), real(numbers[r, 6])
         for i in range(n):
             s = g[i] * rescale
-            if clip > 0:
-                s = -clip if s < -clip else clip if s > clip else s
             if wd != 0:
                 s = s + wd * w[i]
+            if clip > 0:
+                s = -clip if s < -clip else clip if s > clip else s
             m[i] = m[i] * old1 + new1 * s
             v[i] = v[i] * old2 + new2 * (s * s)
             w[i] = w[i] - eta * m[i] / (onp.sqrt(v[i]) + epsilon)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import Any
 
@@ -21,7 +22,8 @@ class Optimizer(Named):
     """Base: subclasses write `make_state(raw)` and `move(raw, grad, state, lr, wd, t)` on raw arrays, in place.
 
     What a rule calls g is rescale_grad * gradient, clipped to [-clip_gradient, clip_gradient], plus wd * weight.
-    A rule may also write `create_state(index, weight)` and `update(index, weight, grad, state)` itself, on arrays.
+    A rule may also write `create_state(index, weight)` and `update(index, weight, grad, state)` itself, on arrays. With
+    `multi_precision` a float16 weight is moved in float32, of which the state begins with a copy.
     """
 
     kind = "optimizer"
@@ -38,6 +40,7 @@ class Optimizer(Named):
         if lr_scheduler is not None and learning_rate is not None and hasattr(lr_scheduler, "base_lr"):
             lr_scheduler.base_lr = learning_rate
         self.begin_num_update = self.num_update = begin_num_update
+        self.multi_precision = multi_precision
         self.idx2name = dict(param_idx2name or {})
         self.param_dict = param_dict or {}
         self.lr_mult: dict[Any, float] = {}
@@ -96,7 +99,14 @@ class Optimizer(Named):
 
     def create_state(self, index: Any, weight: ndarray) -> Any:
         """Return what this optimizer remembers of a parameter between updates."""
-        return self.make_state(weight._data)
+        raw = weight._data
+        if not self._widens(raw):
+            return self.make_state(raw)
+        wide = raw.astype(onp.float32)
+        return (wide, *parts_of(self.make_state(wide)))
+
+    def _widens(self, raw: onp.ndarray) -> bool:
+        return self.multi_precision and raw.dtype == onp.float16
 
     def make_state(self, raw: onp.ndarray) -> Any:
         """Return the state for a parameter; None if nothing is remembered."""
@@ -109,12 +119,19 @@ class Optimizer(Named):
     def update_raw(self, index: Any, weight: ndarray, grad: onp.ndarray, state: Any) -> None:
         """Do the same with a raw gradient."""
         self._update_count(index)
-        lr, wd = self._get_lr(index), self._get_wd(index)
-        self.move(weight._data, grad, state, lr, wd, self._index_update_count[index])
+        lr, wd, t, raw = self._get_lr(index), self._get_wd(index), self._index_update_count[index], weight._data
+        if self._widens(raw):
+            wide, *parts = parts_of(state)
+            if not (wide.astype(raw.dtype) == raw).all():
+                wide[...] = raw  # somebody else has written new numbers
+            self.move(wide, grad.astype(onp.float32), joined(parts), lr, wd, t)
+            raw[...] = wide
+        else:
+            self.move(raw, grad, state, lr, wd, t)
         weight._written()
 
     def create_state_multi_precision(self, index: Any, weight: ndarray) -> Any:
-        """Return `create_state`: float16 weights are moved in float16."""
+        """Return `create_state`, which looks at the dtype itself."""
         return self.create_state(index, weight)
 
     def update_multi_precision(self, index: Any, weight: ndarray, grad: ndarray, state: Any) -> None:
@@ -153,12 +170,12 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
             raise AssertionError(
                 "optimizer_params must be None if optimizer is an instance of Optimizer instead of str; set them there."
             )
-        return name
+        return _checked(name)
     if not isinstance(name, str):
         raise ArrayTypeError(f"An optimizer is a name such as 'sgd' or an Optimizer, got {type(name).__name__}.")
     found = Optimizer.find(name)
     try:
-        return found(**kwargs)
+        return _checked(found(**kwargs))
     except MXNetError:
         raise
     except TypeError as problem:  # the base's __init__ speaks: name the optimizer that was asked for
@@ -166,7 +183,41 @@ def create(name: Any, **kwargs: Any) -> Optimizer:
         raise ArrayTypeError(f"{text}; such arguments are learning_rate, wd, lr_scheduler.") from None
 
 
+def parts_of(state: Any) -> list:
+    """Return the arrays of a state: none, one or several."""
+    return list(state) if isinstance(state, list | tuple) else [] if state is None else [state]
+
+
+def joined(parts: list) -> Any:
+    """Return the state of these arrays."""
+    return tuple(parts) if len(parts) > 1 else parts[0] if parts else None
+
+
 def _rate(lr: Any) -> Any:
     if isinstance(lr, bool) or not isinstance(lr, numbers.Real):
         raise ArrayTypeError(f"The learning rate is a number, got {lr!r} ({kind_of(lr)}).")
+    if math.isnan(lr):
+        raise ArgumentError("The learning rate is NaN.")
     return lr
+
+
+# What all rules here compute with, and the least and the greatest that it may be.
+_SETTINGS = {
+    **dict.fromkeys(("rescale_grad", "wd", "clip_gradient", "momentum", "epsilon", "eps"), (-math.inf, math.inf)),
+    **dict.fromkeys(("beta1", "beta2"), (0, math.nextafter(1, 0))), "gamma1": (0, 1), "begin_num_update": (0, math.inf),
+}  # fmt: skip
+
+
+def _checked(optimizer: Optimizer) -> Optimizer:
+    """Return the optimizer, if its settings are numbers that it can compute with."""
+    for name, (least, greatest) in _SETTINGS.items():
+        value = getattr(optimizer, name, None)
+        if value is None and (name == "clip_gradient" or not hasattr(optimizer, name)):
+            continue
+        who = f"{type(optimizer).__name__}: {name}"
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise ArrayTypeError(f"{who} is a number, got {value!r} ({kind_of(value)}).")
+        if not least <= value <= greatest:
+            between = f"at least {least}" if greatest == math.inf else f"from {least} to {greatest:g}"
+            raise ArgumentError(f"{who} must be {between if least > -math.inf else 'no NaN'}, got {value!r}.")
+    return optimizer

@@ -9,6 +9,7 @@ import numpy as onp
 
 from d2lblocks.kernels import update
 from d2lblocks.kernels.buffers import zeros_like
+from d2lblocks.kernels.update import decayed
 from d2lblocks.optimizer.base import Optimizer
 
 
@@ -31,22 +32,22 @@ class SGD(Optimizer):
 
 
 class NAG(SGD):
-    """Nesterov's momentum: v = m v + g, w -= eta (g + m v) (Nesterov 1983)."""
+    """Nesterov's momentum: v = m v - eta g, w += m v - eta g (Nesterov 1983)."""
 
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, with the gradient felt where the momentum leads."""
-        g = self._prepared(raw, grad, wd)
+        way = raw.dtype.type(lr) * self._prepared(raw, grad, wd)
         if state is not None:
             state *= raw.dtype.type(self.momentum)
-            state += g
-            g = g + raw.dtype.type(self.momentum) * state
-        raw -= raw.dtype.type(lr) * g
+            state -= way
+            raw += raw.dtype.type(self.momentum) * state
+        raw -= way
 
 
 class Adam(Optimizer):
     """m, v: running means of g and g²; w -= eta_t m / (sqrt(v) + epsilon) (Kingma & Ba 2014).
 
-    eta_t = eta sqrt(1 - beta2^t) / (1 - beta1^t) undoes that both means began at 0.
+    eta_t = eta sqrt(1 - beta2^t) / (1 - beta1^t) undoes that both means began at 0. g is clipped with its weight decay.
     """
 
     def __init__(self, learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
@@ -65,7 +66,7 @@ class Adam(Optimizer):
 
 
 class AdaGrad(Optimizer):
-    """s += g²; w -= eta g / sqrt(s + eps) (Duchi et al. 2011)."""
+    """s += g²; w -= eta (g / sqrt(s + eps) + wd w) (Duchi et al. 2011): here g is without the weight decay."""
 
     def __init__(self, eps: float = 1e-7, **kwargs: Any):
         super().__init__(**kwargs)
@@ -77,13 +78,14 @@ class AdaGrad(Optimizer):
 
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, shorter where gradients were large."""
-        g = self._prepared(raw, grad, wd)
+        real = raw.dtype.type
+        g = self._prepared(raw, grad, 0.0)
         state += g * g
-        raw -= raw.dtype.type(lr) * g / onp.sqrt(state + raw.dtype.type(self.eps))
+        raw -= real(lr) * (g / onp.sqrt(state + real(self.eps)) + real(wd) * raw)
 
 
 class RMSProp(Optimizer):
-    """s = gamma1 s + (1 - gamma1) g²; w -= eta g / sqrt(s + epsilon) (Tieleman & Hinton 2012)."""
+    """s = gamma1 s + (1 - gamma1) g²; w -= eta g / sqrt(s + epsilon) (Tieleman & Hinton 2012). g is clipped with its decay."""
 
     def __init__(self, learning_rate: float = 0.001, gamma1: float = 0.9, epsilon: float = 1e-8, **kwargs: Any):
         super().__init__(learning_rate=learning_rate, **kwargs)
@@ -96,7 +98,7 @@ class RMSProp(Optimizer):
     def move(self, raw: onp.ndarray, grad: onp.ndarray, state: Any, lr: float, wd: float, t: int) -> None:
         """One step, shorter where gradients have lately been large."""
         real = raw.dtype.type
-        g = self._prepared(raw, grad, wd)
+        g = decayed(raw, grad, *self._common(wd))
         state *= real(self.gamma1)
         state += real(1 - self.gamma1) * (g * g)
         raw -= real(lr) * g / onp.sqrt(state + real(self.epsilon))

@@ -30,7 +30,8 @@ class Together:
         self.weights: dict[Any, Any] = {}  # the dictionaries that were found to be the same, and when
         self.states, self.seen = states, -1
         self.t = -1  # the count of the last step
-        if _own_ways(optimizer) or None in self.params:
+        widened = any(optimizer._widens(raw) for _, raw, *_ in self.rows)
+        if widened or _own_ways(optimizer) or None in self.params:
             return
         recipes = [optimizer.recipe(state, 0.0, 0.0, 1) for *_, state in self.rows]
         arrays = [(raw, leaf.grad, *recipe[1]) for (_, raw, leaf, _), recipe in zip(self.rows, recipes, strict=True)]
@@ -73,7 +74,9 @@ class Together:
             self.set = ()
             self.lr_mult, self.wd_mult = onp.array(factors, onp.float64).T
             self.same = len(set(factors)) == 1  # then numbers are set only when they change
-            self.factors = factors  # last, as below: this may be stopped at any line, by Ctrl-C or a setting that is no number
+            self.factors = (
+                factors  # last, as below: this may be stopped at any line, by Ctrl-C or a setting that is no number
+            )
         lr_mult, wd_mult = factors[0] if self.same else (self.lr_mult, self.wd_mult)
         _, _, numbers = optimizer.recipe(self.rows[0][3], optimizer.learning_rate * lr_mult, optimizer.wd * wd_mult, t)
         if not self.same or numbers != self.set:

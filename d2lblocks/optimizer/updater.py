@@ -10,7 +10,7 @@ import numpy as onp
 
 from d2lblocks.errors import ArrayTypeError, FormatError
 from d2lblocks.np.ndarray import ndarray, wrap
-from d2lblocks.optimizer.base import Optimizer
+from d2lblocks.optimizer.base import Optimizer, joined, parts_of
 from d2lblocks.optimizer.together import Together
 
 
@@ -48,6 +48,8 @@ class Updater:
             for i, x in weights.items():
                 if i not in self.states:
                     self.states[i] = self.optimizer.create_state(i, x)
+                elif not self.own and not self.optimizer.multi_precision:
+                    self.states[i] = _cast(self.states[i], x._data.dtype)
             self.together = Together(self.optimizer, weights, self.states)
         if not self.together.move(weights):
             for i, x in weights.items():
@@ -75,7 +77,7 @@ class Updater:
         for name, t in counts.items():
             index = int(name) if name.isdigit() else name
             parts = [x._data if raw else x for _, x in sorted(found[name].items(), key=lambda entry: int(entry[0]))]
-            self.states[index] = tuple(parts) if len(parts) > 1 else parts[0] if parts else None
+            self.states[index] = joined(parts)
             self.optimizer._index_update_count[index] = t
         self.optimizer.num_update = max(counts.values(), default=self.optimizer.begin_num_update)
 
@@ -95,9 +97,12 @@ class Updater:
             raise FormatError(f"set_states takes the bytes that get_states gave: {problem}.") from None
 
 
-def parts_of(state: Any) -> list:
-    """Return the arrays of a state: none, one or several."""
-    return list(state) if isinstance(state, list | tuple) else [] if state is None else [state]
+def _cast(state: Any, dtype: Any) -> Any:
+    """Return a state in the dtype of its weight, which may have been cast; itself where that has been so."""
+    parts = parts_of(state)
+    if all(type(part) is not onp.ndarray or part.dtype == dtype for part in parts):
+        return state
+    return joined([part.astype(dtype) if type(part) is onp.ndarray else part for part in parts])
 
 
 def get_updater(optimizer: Optimizer) -> Updater:

@@ -344,3 +344,28 @@ def test_no_warning_without_reason(tmp_path):
         net, trainer = made()
         Checkpointer(tmp_path).save(1, net, trainer)
         assert Checkpointer(tmp_path).restore_latest(net, trainer) == 1
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["float64", "float16"])
+def test_a_net_that_is_cast_goes_on_with_what_the_optimizer_remembers(tmp_path, rule, kind):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), rule, {"momentum": 0.9} if rule == "sgd" else None)
+
+    def step(dtype):
+        with autograd.record():
+            y = net(np.ones((4, 3), dtype=dtype))
+        y.backward()
+        trainer.step(4)
+
+    step("float32")
+    before = net.weight.data().asnumpy()
+    net.cast(kind)
+    step(kind)
+    assert {x.dtype.name for name, x in trainer._updater.arrays().items() if not name.endswith(".t")} == {kind}
+    way = before - net.weight.data().asnumpy()
+    assert (way > 0.0009 if rule == "adam" else way > 0.015).all()  # it remembers the way it came
+    trainer.save_states(tmp_path / "states")
+    trainer.load_states(tmp_path / "states")
+    step(kind)

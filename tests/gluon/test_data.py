@@ -81,3 +81,16 @@ def test_resize_keeps_a_ramp():
 def test_filter_sampler():
     sampler = gluon.data.FilterSampler(lambda x: x > 1, gluon.data.SimpleDataset([1, 2, 3]))
     assert list(sampler) == [1, 2] and len(sampler) == 2
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), [
+    (lambda x: gluon.utils.split_data(x, 2, batch_axis=5), ValueError, "batch_axis 5 is none of the 2 axes"),
+    (lambda x: gluon.utils.split_data(x, 2.5), ValueError, "a whole number from 1 on, got 2.5"),
+    (lambda x: gluon.utils.split_data(x, 0), ValueError, "a whole number from 1 on, got 0"),
+    (lambda x: gluon.utils.split_and_load(x, npx.cpu()), TypeError, "a list of contexts, got Context"),
+    (lambda x: gluon.utils.clip_global_norm(x, 1), TypeError, "a list of arrays, got ndarray"),
+    (lambda x: gluon.utils.clip_global_norm([x], "a"), TypeError, "max_norm is a number, got 'a'"),
+])  # fmt: skip
+def test_helpers_say_what_they_take(call, kind, words):
+    with pytest.raises(kind, match=words):
+        call(np.ones((4, 2)))

@@ -18,8 +18,9 @@ COLUMNS = 60  # histograms are kept at so many steps at most
 BINS = 24
 SMALL = 1000  # of more losses at once the mean is taken at once, or much memory would be held
 ROOM = 8192  # so many numbers of a curve are kept one by one until they are sorted in
-BRISK = 40e-6  # seconds of a step: of shorter ones not every loss is kept
+BRISK = 60e-6  # seconds of a step: of shorter ones not every loss is kept
 SPARSE = 7  # but one of eight
+WHOLE = 4096  # of so many steps at the begin every loss is kept, however short they are
 NOTHING = onp.zeros(0)
 ENOUGH = 16  # steps that tell how long one takes
 EXACT = 1 << 15  # of larger arrays so many numbers are counted
@@ -241,7 +242,7 @@ class Pulse:
         now, step = perf_counter(), self.step
         if step >= self._paced + ENOUGH:
             took = (now - self._since) / (step - self._paced)
-            self._pass = 0 if took > BRISK else SPARSE
+            self._pass = SPARSE if took < BRISK and step >= WHOLE else 0
         self._paced, self._since = step, now
 
 

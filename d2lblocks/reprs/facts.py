@@ -39,7 +39,7 @@ class ParameterFacts:
     shape: Shape | None
     sizes: tuple[str, ...]  # what these sizes are called in its layer: units, in_units
     dtype: str
-    init: str  # what fills it, or will: Uniform(scale=0.07); "from the net" before initialize(); "set_data or a file"
+    init: str  # what fills it, or will: Uniform(scale=0.07); "from the net" before initialize()
     state: str  # constructed (no initialize() yet), deferred, not reached (by the last call of the net), ready
     grad_req: str
     count: int | None
@@ -279,8 +279,6 @@ def init_text(init: Any) -> str:
 
 
 def _init(p: Parameter) -> str:
-    if p._data is not None and p._chosen is None:
-        return "set_data or a file"
     chosen = p._pending[0] if p._pending is not None else p._chosen or p.init
     return "from the net" if chosen is None else init_text(chosen)
 

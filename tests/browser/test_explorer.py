@@ -6,6 +6,7 @@ from ipywidgets import Widget
 from playwright.sync_api import expect
 
 from d2lblocks import autograd, gluon, init, np
+from d2lblocks.gluon import nn
 from tests.browser.chromium import axe
 from tests.reprs.nets import Branching, mlp, tied
 from tests.widgets.test_explorer import deep
@@ -361,3 +362,15 @@ def test_2047_rows(bare):
 
 def test_the_module_is_short_enough():
     assert len(explore(mlp())._esm) <= 30_000
+
+
+def test_what_was_loaded_is_not_said_to_be_filled_by_initialize(bare, tmp_path):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    net.save_parameters(tmp_path / "net.params")
+    other = nn.Dense(2, in_units=3)
+    root = bare.show(explore(other))
+    assert "the initializer that net.initialize() is given" in root.inner_text()
+    other.load_parameters(tmp_path / "net.params")
+    root = bare.show(explore(other))
+    assert "set_data or a file" in root.inner_text()

@@ -278,16 +278,6 @@ def test_a_block_in_two_places_that_is_called_in_one():
     assert not net.a._forward_hooks and len(net.a._calls) == 2
 
 
-def test_what_was_given_is_not_said_to_be_filled(tmp_path):
-    net = nn.Dense(2, in_units=3)
-    net.initialize("xavier")
-    net.save_parameters(tmp_path / "net.params")
-    other = nn.Dense(2, in_units=3)
-    other.load_parameters(tmp_path / "net.params")
-    assert {row.init for row in Snapshot.of(other).parameters} == {"set_data or a file"}
-    assert Snapshot.of(net)["net.weight"].init.startswith("Xavier(")
-
-
 def test_a_block_whose_repr_fails_is_shown_all_the_same():
     class Odd(nn.Block):
         def __repr__(self):

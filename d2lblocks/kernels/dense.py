@@ -22,7 +22,8 @@ from d2lblocks.kernels.product import SHORT, SPAN, Inner, address, floats, produ
 FEW = 8  # rows for which the kernels are never slower
 MANY = 2**19  # numbers of w from which BLAS is faster for more rows than that
 LONG = 2**27  # products of numbers from which it is, too
-SHARED = 2**22  # the same where BLAS has two threads: a kernel has one
+SHARED = 2**24  # the same where BLAS has two threads, amid a training step, where they must be woken: a kernel has one
+FAST = 2**22  # products of numbers of which none is for BLAS
 ROW = 2**14  # numbers of w from which it is faster at the gradient of a single x: it needs no transposed copy
 ROOM = 2**14  # numbers of the output up to which the kernel gets a piece of memory that is kept for it
 LARGE = 2**20  # numbers of such a piece for a bigger layer
@@ -61,7 +62,7 @@ def backward(
     n, (k, m) = len(x), w.shape
     dx = onp.empty((n, k), x.dtype) if want_dx else NONE2
     to_w, to_b = NONE2 if dw is None else dw, NONE if db is None else db
-    if n * m <= ROOM and n * k * m <= SHARED and (not want_dx or k * m <= ROW):  # nothing for BLAS, little room needed
+    if n * m <= ROOM and n * k * m <= FAST and (not want_dx or k * m <= ROW):  # nothing for BLAS, little room needed
         try:
             spare = _spares.pop()
         except IndexError:

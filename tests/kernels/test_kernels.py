@@ -205,10 +205,10 @@ def test_dense_by_every_way(monkeypatch, machine, many, kind):
 def test_a_product_of_middle_size_is_for_blas_where_several_threads_share_it():
     limits = npx.set_num_threads(1)
     try:
-        assert not dense.for_blas(64, 784 * 256)
+        assert not dense.for_blas(128, 784 * 256)
         npx.set_num_threads(2)
         if blas.threads() > 1:  # not every BLAS can be told
-            assert dense.for_blas(64, 784 * 256)
+            assert dense.for_blas(128, 784 * 256)
         assert not dense.for_blas(8, 784 * 256)
     finally:
         limits.restore_original_limits()

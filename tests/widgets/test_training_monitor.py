@@ -113,17 +113,17 @@ def test_every_loss_is_kept_unless_steps_are_very_short(monkeypatch):
             now[0] += seconds
         return len(pulse.loss.steps) - before
 
-    for seconds in (70e-6, 30e-6):
+    for seconds in (90e-6, 30e-6):
         assert kept(80, seconds) == 80
         pulse.pace()
     assert kept(4000, 30e-6) == 4000  # the begin is kept whole
     pulse.pace()
-    assert kept(80, 70e-6) == 10
+    assert kept(80, 90e-6) == 5
     pulse.pace()
-    assert kept(8, 10e-6) == 8
+    assert kept(15, 10e-6) == 15
     pulse.pace()  # of so few nothing can be told
-    assert kept(80, 70e-6) == 80
-    assert pulse.step == 4328 and pulse.loss.steps == sorted(set(pulse.loss.steps))
+    assert kept(80, 90e-6) == 80
+    assert pulse.step == 4335 and pulse.loss.steps == sorted(set(pulse.loss.steps))
 
 
 def test_a_monitor_that_was_stopped_counts_no_more():

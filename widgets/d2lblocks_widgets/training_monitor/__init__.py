@@ -219,8 +219,8 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
     `with watch(trainer, loss): train(...)` also ends it. Or add numbers by hand: `w = watch(net)`, in the loop
     `w.record(loss=l, accuracy=a)`. Of a loss block those results make the curve that are computed under
     `autograd.record()`, so that a validation in the loop does not mix with the training. Nobody is slowed: what is drawn is
-    sent five times a second, and less often where that takes long; after 4,096 steps, of those shorter than 60 microseconds
-    one loss of eight is kept.
+    sent five times a second, and less often where that takes long; after 4,096 steps, of those shorter than 80 microseconds
+    one loss of sixteen is kept.
 
     Args:
         what: a Trainer, a net, or its parameters.

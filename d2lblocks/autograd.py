@@ -33,9 +33,8 @@ class _Mode(metaclass=_Called):
 
     def __init__(self, recording: bool | None, training: bool | None):
         self._recording, self._training = recording, training
-        self._before: Any = (
-            None  # the flags there were, and what stood here: a scope may be entered again inside itself
-        )
+        # The flags there were, and what stood here: a scope may be entered again inside itself.
+        self._before: Any = None
 
     def __enter__(self) -> Self:
         flags = state.__dict__

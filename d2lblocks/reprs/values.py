@@ -41,8 +41,8 @@ class Values:
             return cls(raw.size, None, None, None, None, (), bad, False, sign)
         lo, hi = float(flat.min()), float(flat.max())
         mean, std = moments(flat, max(-lo, hi))
-        bins = tuple(binned(sampled(flat, EXACT), lo, hi, BINS))
-        return cls(raw.size, mean, std, lo, hi, bins, bad, flat.size > EXACT, sign)
+        bins = binned(sampled(flat, EXACT), lo, hi, BINS if hi > lo else 1)
+        return cls(raw.size, mean, std, lo, hi, tuple(bins.tolist()), bad, flat.size > EXACT, sign)
 
 
 def moments(flat: onp.ndarray, top: float) -> tuple[float, float]:
@@ -78,12 +78,12 @@ def _places(n: int) -> onp.ndarray:
     return onp.random.default_rng(0).random(n)
 
 
-def binned(flat: onp.ndarray, lo: float, hi: float, bins: int) -> list[int]:
-    """Return how many of finite numbers lie in each of equal steps from lo to hi; one bin if these are equal."""
+def binned(flat: onp.ndarray, lo: float, hi: float, bins: int) -> onp.ndarray:
+    """Return how many of finite numbers lie in each of equal steps from lo to hi; all are in the first if these are equal."""
     if lo == hi:
-        return [flat.size]
+        return onp.bincount([0], [flat.size], bins).astype(onp.int64)
     x, width = flat.astype("f8"), hi - lo
     if not onp.isfinite(width):  # the range of the largest numbers is beyond the largest number
         x, lo, width = x / 2, lo / 2, hi / 2 - lo / 2
     places = onp.minimum(((x - lo) / width * bins).astype(onp.intp), bins - 1)
-    return onp.bincount(places, minlength=bins).tolist()
+    return onp.bincount(places, minlength=bins)

@@ -18,45 +18,44 @@ class Interrupted:
     pressing Ctrl-C again helps.
     """
 
+    listen = staticmethod(sys.setprofile)
+
     def __init__(self, at):
         self.left, self.where = at, ""
 
     def __enter__(self):
-        sys.setprofile(self.event)
+        self.listen(self.event)
         return self
 
     def __exit__(self, *exc):
-        sys.setprofile(None)
+        self.listen(None)
+
+    def passed(self, frame):
+        self.left -= 1
+        if self.left == 0:
+            self.where = frame.f_code.co_qualname
+            raise KeyboardInterrupt
 
     def event(self, frame, event, arg):
         here = frame.f_globals.get("__name__", "").startswith("d2lblocks") and frame.f_code.co_name != "__del__"
         if here and event in ("call", "c_return"):
-            self.left -= 1
-            if self.left == 0:
-                self.where = frame.f_code.co_qualname
-                raise KeyboardInterrupt
+            self.passed(frame)
 
 
-class Stopped:
+class Stopped(Interrupted):
     """The same before line number `at` of those that run in the named functions: Ctrl-C comes at the turns of loops, too."""
 
+    listen = staticmethod(sys.settrace)
+
     def __init__(self, at, *names):
-        self.left, self.names = at, names
-
-    def __enter__(self):
-        sys.settrace(self.event)
-        return self
-
-    def __exit__(self, *exc):
-        sys.settrace(None)
+        super().__init__(at)
+        self.names = names
 
     def event(self, frame, event, arg):
         if frame.f_code.co_qualname not in self.names:
             return None
         if event == "line":
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
+            self.passed(frame)
         return self.event
 
 

@@ -27,9 +27,7 @@ def bins(values: Any, fine: int = FINE) -> dict:
                 "fine": bytes(4 * fine)}  # fmt: skip
     lo, hi = float(kept.min()), float(kept.max())
     mean, std = moments(kept, max(-lo, hi))
-    counts = onp.zeros(fine, "<u4")
-    found = binned(sampled(kept, EXACT), lo, hi, fine)
-    counts[: len(found)] = found
+    counts = binned(sampled(kept, EXACT), lo, hi, fine).astype("<u4")
     return {"n": int(counts.sum()), "nonfinite": bad, "lo": lo, "hi": hi, "mean": mean, "std": std if hi > lo else 0.0,
             "min": lo, "max": hi, "fine": counts.tobytes()}  # fmt: skip
 

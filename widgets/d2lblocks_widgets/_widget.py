@@ -80,13 +80,14 @@ class Widget(anywidget.AnyWidget):
     def retire_earlier(self) -> None:
         """Retire the widgets that an earlier run of this notebook cell made: nobody sees them any more."""
         cell = running_cell()
-        if cell is not None:
-            where, run = cell
-            for then, one in _of_cell.get(where, []):
-                if then != run and one() is not None:
-                    one().retire()
-            same = [(then, one) for then, one in _of_cell.get(where, []) if then == run and one() is not None]
-            _of_cell[where] = [*same, (run, ref(self))]
+        if cell is None:
+            return
+        where, run = cell
+        made = _of_cell.pop(where, [])
+        _of_cell[where] = [*[entry for entry in made if entry[0] == run], (run, ref(self))]
+        for then, one in made:
+            if then != run and (widget := one()) is not None:
+                widget.retire()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

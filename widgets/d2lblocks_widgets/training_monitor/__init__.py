@@ -87,9 +87,7 @@ class TrainingMonitor(Widget):
         if step or any(p.state == "ready" for p in self._parameters):
             self._values.add(step, [p.data()._data if p.state == "ready" else None for p in self._parameters])
             self._gradients.add(step, [_gradient(p) if step else None for p in self._parameters])
-        self._pulse.halt = (
-            1 << step.bit_length()
-        )  # looks at 1, 2, 4, 8, ..., push or not: a short run has a history too
+        self._pulse.halt = 1 << step.bit_length()  # looks at 1, 2, 4, ..., push or not: a short run has a history too
 
     def _push(self, paused: bool = False) -> None:
         """Send everything; the next time comes late enough not to slow the run."""

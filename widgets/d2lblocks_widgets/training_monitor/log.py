@@ -162,9 +162,7 @@ def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray, int]:
     if not flat.size:
         return float("nan"), float("nan"), onp.zeros(BINS, "<u2"), bad
     lo, hi = float(flat.min()), float(flat.max())
-    counts = onp.zeros(BINS)
-    found = binned(sampled(flat, EXACT), lo, hi, BINS)
-    counts[: len(found)] = found
+    counts = binned(sampled(flat, EXACT), lo, hi, BINS)
     return lo, hi, (counts * min(1, 65535 / counts.sum())).astype("<u2"), bad
 
 

@@ -16,7 +16,7 @@ from d2lblocks.errors import (
     listed,
     warn,
 )
-from d2lblocks.gluon.hooks import HookHandle
+from d2lblocks.gluon.hooks import HookHandle, Hooks
 from d2lblocks.gluon.located import passed
 from d2lblocks.gluon.naming import NameScope, current_scope
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
@@ -61,8 +61,8 @@ class Block(Rich):
     _sizes: dict[str, tuple] = {}  # what the sizes of its parameters are called: {"weight": ("units", "in_units")}
     _resolutions: list[Resolution] = of_init
     _programs: Any  # after hybridize(): what runs in place of forward
-    _forward_hooks: dict[Any, Callable]
-    _forward_pre_hooks: dict[Any, Callable]
+    _forward_hooks: Hooks
+    _forward_pre_hooks: Hooks
     _containers: tuple = ()  # names of attributes that were given a list, tuple, set or dict
     _placed = False  # whether it was made a child of some block
     _last_call: Call | None = None  # shapes of the first call since initialize(), or of the last one while watched
@@ -95,8 +95,8 @@ class Block(Rich):
             _scope=NameScope(outer.prefix + own, made, transparent=prefix == ""),
             _children={},
             _reg_params={},
-            _forward_hooks={},
-            _forward_pre_hooks={},
+            _forward_hooks=Hooks(),
+            _forward_pre_hooks=Hooks(),
             _resolutions=[],
             _programs=None,
         )
@@ -261,7 +261,7 @@ class Block(Rich):
             initialized(self)
             raise
         if pre_hooks:
-            for hook in list(pre_hooks.values()):
+            for hook in pre_hooks.order:
                 hook(self, args)
         try:
             programs = self._programs
@@ -273,7 +273,7 @@ class Block(Rich):
         if out is None and getattr(self, "is_layer", True):
             warn(f"{type(self).__name__}.forward returned None; end it with `return ...`.")
         if hooks:
-            for hook in list(hooks.values()):
+            for hook in hooks.order:
                 hook(self, args, out)
         return out
 

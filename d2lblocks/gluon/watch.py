@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from d2lblocks.errors import warn
-from d2lblocks.gluon.hooks import HookHandle
+from d2lblocks.gluon.hooks import HookHandle, Hooks
 from d2lblocks.gluon.ready import initialized
 from d2lblocks.tape import Variable, changes, stamp
 
@@ -65,9 +65,8 @@ def _note(block: Any, args: tuple, out: Any) -> None:
 def _note_once(block: Any, args: tuple, out: Any) -> None:
     block.__dict__["_to_note"] -= 1
     if not block._to_note:
-        block._forward_hooks.pop(_ONCE, None)
-        block._forward_pre_hooks.pop(_ONCE, None)
-        changes[0] += 1
+        block._forward_hooks.pop(_ONCE)
+        block._forward_pre_hooks.pop(_ONCE)
     if _ALWAYS not in block._forward_hooks:
         _note(block, args, out)
 
@@ -77,7 +76,6 @@ def note_next_call(block: Any, times: int = 1) -> None:
     initialized(block)["_forward_pre_hooks"][_ONCE] = _begin
     block._forward_hooks[_ONCE] = _note_once
     block.__dict__["_to_note"] = max(times, block._to_note)
-    changes[0] += 1
 
 
 def noting(block: Any) -> bool:
@@ -123,20 +121,18 @@ def watching(net: Any) -> Iterator[Any]:
     for block in blocks:
         block._forward_pre_hooks[_ALWAYS] = _begin
         block._forward_hooks[_ALWAYS] = _note
-    changes[0] += 1
     try:
         yield net
     finally:
         for block in blocks:
-            block._forward_pre_hooks.pop(_ALWAYS, None)
-            block._forward_hooks.pop(_ALWAYS, None)
-        changes[0] += 1
+            block._forward_pre_hooks.pop(_ALWAYS)
+            block._forward_hooks.pop(_ALWAYS)
 
 
 # ------------------------------------------------------------------------------------------------ listeners
 
 # Kept beside the nets, not in them: a copied or pickled net has no listeners, and a dropped net takes its own along.
-_listening: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
+_listening: WeakKeyDictionary[Any, Hooks] = WeakKeyDictionary()
 
 
 def tell(thing: Any, what: str) -> None:
@@ -147,7 +143,7 @@ def tell(thing: Any, what: str) -> None:
         return
     heard = _listening.get(thing)
     if heard:
-        for listener in list(heard.values()):
+        for listener in heard.order:
             try:
                 listener(thing, what)
             except Exception as problem:  # a view that fails must not stop a training run
@@ -161,7 +157,7 @@ def hearers(trainer: Any, params: Iterable) -> tuple:
     """
     found: dict[Listening, Any] = {}
     for thing in (trainer, *params) if _listening else ():
-        for listening in _listening.get(thing, {}).values():
+        for listening in _listening.get(thing, Hooks()).order:
             found.setdefault(listening, thing)
     return tuple((listening._listener, thing) for listening, thing in found.items())
 
@@ -192,8 +188,8 @@ class Listening:
         found = [thing]
         while found:
             one = found.pop()
-            heard = _listening.setdefault(one, {})
-            if self not in heard.values():
+            heard = _listening.setdefault(one, Hooks())
+            if self not in heard.order:
                 self._handles.append(HookHandle().attach(heard, self))
             if hasattr(one, "_children"):
                 found += [*one._children.values(), *one.params.values(), *one._reg_params.values()]

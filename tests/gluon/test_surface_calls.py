@@ -1,5 +1,7 @@
 """Calls, hooks, summaries, casts and sizes told by use, as MXNet 1.9.1 has them."""
 
+import copy
+import pickle
 import re
 
 import numpy as onp
@@ -33,6 +35,43 @@ def test_hooks_get_tuples():
         layer(x)
     layer(x)
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_a_hook_may_take_itself_off_and_others_on(hybrid):
+    layer, heard = ready(nn.Dense(2, in_units=3)), []
+    layer.hybridize(hybrid)
+    x = np.ones((2, 3))
+    layer(x)
+    layer(x)
+
+    def first(*given):
+        heard.append("first")
+        handle.detach()
+        layer.register_forward_hook(lambda *given: heard.append("third"))
+
+    handle = layer.register_forward_hook(first)
+    layer.register_forward_hook(lambda *given: heard.append("second"))
+    for _ in range(2):
+        layer(x)
+        heard.append("|")
+    assert heard == ["first", "second", "|", "second", "third", "|"]
+
+
+def note(layer, inputs, out):
+    layer.heard.append(out.shape)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
+def test_a_copied_block_has_hooks_and_handles_of_its_own(copied):
+    layer = ready(nn.Dense(2, in_units=3))
+    layer.heard, layer.handle = [], layer.register_forward_hook(note)
+    twin, x = copied(layer), np.ones((2, 3))
+    twin(x)
+    twin.handle.detach()
+    twin(x)
+    layer(x)
+    assert twin.heard == layer.heard == [(2, 2)]
 
 
 def test_apply_and_what_gives_none(tmp_path):

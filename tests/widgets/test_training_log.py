@@ -91,3 +91,14 @@ def test_means_of_narrow_numbers_do_not_overflow():
     monitor = watch(net)
     monitor.record(loss=np.ones((1000,), dtype="float16") * 100)
     assert monitor.losses()[0][1] == 100
+
+
+def test_what_is_not_finite_is_told_however_often_the_speed_is_measured():
+    curve = Curve()
+    for k in range(100):
+        curve.count += 1
+        curve.add(k, 1.0 if k < 60 else float("nan"))
+        if k % 20 == 0:
+            curve.pace()
+            curve.settle()
+    assert curve.bad() == "not finite from step 60 on"

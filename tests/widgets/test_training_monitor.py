@@ -4,7 +4,6 @@ import copy
 import gc
 import pickle
 import sys
-from types import SimpleNamespace
 
 import numpy as onp
 import pytest
@@ -66,64 +65,115 @@ def calls_of_steps(step, steps):
 
 
 @pytest.mark.parametrize("hybrid", [False, True])
-def test_watch_adds_few_calls_to_a_step(hybrid):
-    """What a cell is slowed by, without a clock: one function of Python more a step."""
+@pytest.mark.parametrize("by", ["trainer", "net", "steps", "hand"])
+def test_watch_adds_few_calls_to_a_step(by, hybrid):
+    """What a cell is slowed by, without a clock: one function of Python more a step, and no other where steps are short."""
     net, loss = nn.Dense(2, in_units=3), gluon.loss.L2Loss()
     net.initialize()
     net.hybridize(hybrid)
     loss.hybridize(hybrid)
     x, y = np.ones((5, 3)), np.ones((5, 2))
     trainer = gluon.Trainer(net.collect_params(), "sgd")
+    monitor = None
 
     def step():
         with autograd.record():
             out = loss(net(x), y)
         out.backward()
         trainer.step(5)
+        if by == "hand" and monitor is not None:
+            monitor.record(loss=out)
 
     for _ in range(4):  # till everything is noted that is noted once
         step()
     plain = calls_of_steps(step, 50)
-    monitor = watch(trainer, loss)
+    monitor = {
+        "trainer": lambda: watch(trainer, loss), "net": lambda: watch(net, loss), "steps": lambda: watch(trainer),
+        "hand": lambda: watch(net),
+    }[by]()  # fmt: skip
     step()
-    monitor._pulse.due = monitor._pulse.halt = float("inf")  # between two pushes
+    pulse = monitor._pulse
+    pulse.due = pulse.halt = float("inf")  # between two pushes
+    if by in ("trainer", "net"):
+        watched = calls_of_steps(step, 50)
+        assert (watched[0] - plain[0]) / 50 <= 1  # Pulse.lost
+        assert (watched[1] - plain[1]) / 50 <= 5  # a copy, two appends, len, the clock
+    pulse.next = pulse.loss.next = 10**6
     watched = calls_of_steps(step, 50)
-    assert (watched[0] - plain[0]) / 50 <= 1  # Pulse.lost
-    assert (watched[1] - plain[1]) / 50 <= 7  # list, values, two appends, len, the clock
+    assert (watched[0] - plain[0]) / 50 <= (2 if by == "steps" else 1)  # tell_step and Pulse.stepped
+    assert (watched[1] - plain[1]) / 50 <= 0
     monitor.stop()
-    assert monitor.step == 51 and [at for at, _ in monitor.losses()] == list(range(51))
+    assert monitor.step == (101 if by in ("trainer", "net") else 51)
+    monitor = None
     for _ in range(4):
         step()
     assert calls_of_steps(step, 50) == plain
 
 
-def test_every_loss_is_kept_unless_steps_are_very_short(monkeypatch):
-    now, trainer = [0.0], SimpleNamespace(steps=0)
+@pytest.mark.parametrize("by", ["trainer", "net", "hand"])
+def test_every_loss_is_kept_unless_steps_are_very_short(by, monkeypatch):
+    now, trainer = [0.0], gluon.Trainer([], "sgd")
     monkeypatch.setattr(log, "perf_counter", lambda: now[0])
-    pulse = log.Pulse(int, int, dict, trainer)
+    monitor = watch(trainer if by == "trainer" else nn.Dense(1), every=1e9)
+    pulse = monitor._pulse
     pulse.due = pulse.halt = float("inf")
+    curve = pulse.loss if by == "hand" else pulse
 
     def kept(count, seconds):
         """Return how many losses of so many steps are kept."""
         before = len(pulse.loss.steps)
         for _ in range(count):
-            with autograd.record():
-                pulse.lost(None, (), np.ones((1,)))
+            if by == "hand":
+                monitor.record(loss=1.0)
+            else:
+                with autograd.record():
+                    pulse.lost(None, (), np.ones((1,)))
             trainer.steps += 1
             now[0] += seconds
         return len(pulse.loss.steps) - before
 
     for seconds in (90e-6, 30e-6):
         assert kept(80, seconds) == 80
-        pulse.pace()
+        curve.pace()
     assert kept(4000, 30e-6) == 4000  # the begin is kept whole
-    pulse.pace()
-    assert kept(80, 90e-6) == 5
-    pulse.pace()
-    assert kept(15, 10e-6) == 15
-    pulse.pace()  # of so few nothing can be told
-    assert kept(80, 90e-6) == 80
-    assert pulse.step == 4335 and pulse.loss.steps == sorted(set(pulse.loss.steps))
+    curve.pace()
+    assert kept(1, 30e-6) == 1
+    assert kept(320, 90e-6) == 10
+    curve.pace()
+    assert kept(15, 10e-6) == 0  # what was to be passed by still is
+    curve.pace()  # of so few nothing can be told
+    assert kept(96, 90e-6) == 96 - 16
+    assert pulse.step == 4592 and pulse.loss.steps == sorted(set(pulse.loss.steps))
+
+
+def test_what_is_recorded_now_and_then_is_always_kept(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(log, "perf_counter", lambda: now[0])
+    monitor = watch(nn.Dense(1), every=1e9)
+    monitor._pulse.due = float("inf")
+    for k in range(20_000):
+        now[0] += 30e-6
+        if k % 1000:
+            monitor.record(loss=1.0)
+        else:
+            monitor.record(loss=1.0, accuracy=k / 1000)
+    assert [value for _, value in monitor.losses("accuracy")] == list(range(20)) and monitor._pulse.step == 20_000
+    assert [step for step, _ in monitor.losses("accuracy")] == list(range(1, 20_000, 1000))
+    assert monitor._pulse.loss.gap > 1
+
+
+def test_an_array_may_be_written_into_after_it_was_recorded():
+    loss = gluon.loss.L2Loss()
+    by_hand, heard = watch(nn.Dense(1)), watch(gluon.Trainer([], "sgd"), loss)
+    total = np.zeros((3,))
+    for _ in range(3):
+        total += 1
+        by_hand.record(total=total)
+        with autograd.record():
+            found = loss(np.ones((2, 1)), np.zeros((2, 1)))
+        found[:] = 9
+    assert [value for _, value in by_hand.losses("total")] == [1, 2, 3]
+    assert [value for _, value in heard.losses()] == [0.5] * 3
 
 
 def test_a_monitor_that_was_stopped_counts_no_more():

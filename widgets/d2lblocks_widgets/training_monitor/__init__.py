@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
 from collections.abc import Callable
 from html import escape
 from time import perf_counter
@@ -22,7 +21,7 @@ from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.style import number as written
 from d2lblocks_widgets._picture import curve_img
 from d2lblocks_widgets._widget import Widget
-from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse, number
+from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse, numbers
 
 SHOWN = 8  # so many parameters fit on a page
 FEW = 4  # and so many curves, where there are no scripts
@@ -46,9 +45,8 @@ class TrainingMonitor(Widget):
         self._parameters, self._every, self._more = parameters, every, more
         names = [p.name for p in parameters]
         self._values, self._gradients = Histograms(names), Histograms(names)
-        self._pulse = Pulse(self._push, self._look, self.record, trainer)
-        self._curves = defaultdict(Curve, loss=self._pulse.loss)
-        self._display_id, self._shown, self._counts_steps = uuid4().hex, False, trainer is None
+        self._pulse = Pulse(self._push, self._look, trainer)
+        self._display_id, self._shown = uuid4().hex, False
         self._done = self._closed = False
         self._paced = 0, perf_counter()  # the step and the time from which the rate is measured
         self._endings: list[Callable] = []
@@ -66,24 +64,29 @@ class TrainingMonitor(Widget):
 
         Without a trainer to listen to, each call is a step.
         """
-        if self._done:
+        pulse, kept = self._pulse, False  # one function, and one object that is looked into: it is called at every step
+        if pulse.ended:
             return
-        numbers = {name: number(name, value) for name, value in values.items()}
-        for name, value in numbers.items():
-            self._curves[name].add(self._pulse.step + self._counts_steps, value)
-        if self._counts_steps:
-            self._pulse.stepped()
-        elif perf_counter() >= self._pulse.due:
-            self._push()
+        for name in values:
+            curve = pulse.curves[name]
+            curve.count = count = curve.count + 1
+            if count >= curve.next:
+                curve.next, kept = count + curve.gap, True
+                curve.add(pulse.step + pulse.counts, numbers(name, values[name]))
+        if pulse.counts:
+            pulse.count += 1
+        if kept:
+            pulse.see()
 
     def _drawn(self) -> dict[str, Curve]:
         """Return the curves that have begun."""
-        return {name: curve for name, curve in self._curves.items() if curve.begun}
+        return {name: curve for name, curve in self._pulse.curves.items() if curve.begun}
 
     def _look(self) -> None:
         """Take histograms of this step."""
         step = self._pulse.step
-        self._pulse.pace()
+        for thinned in (self._pulse, *self._pulse.curves.values()):
+            thinned.pace()
         if step or any(p.state == "ready" for p in self._parameters):
             self._values.add(step, [p.data()._data if p.state == "ready" else None for p in self._parameters])
             self._gradients.add(step, [_gradient(p) if step else None for p in self._parameters])
@@ -114,7 +117,7 @@ class TrainingMonitor(Widget):
     def _cell_ended(self, *_: Any) -> None:
         """Show the last state, also to readers of the saved notebook."""
         moving = self.step > 0 and not self.paused and not self._done
-        if moving or self._pulse.step != self.step or any(curve.unsent for curve in self._curves.values()):
+        if moving or self._pulse.step != self.step or any(curve.unsent for curve in self._pulse.curves.values()):
             self._push(paused=True)
             self._publish(update=True)
 
@@ -218,7 +221,7 @@ def watch(what: Any, loss: Any = None, select: str | None = None, every: float =
     `w.record(loss=l, accuracy=a)`. Of a loss block those results make the curve that are computed under
     `autograd.record()`, so that a validation in the loop does not mix with the training. Nobody is slowed: what is drawn is
     sent five times a second, and less often where that takes long; after 4,096 steps, of those shorter than 80 microseconds
-    one loss of sixteen is kept.
+    one loss of thirty-two is kept.
 
     Args:
         what: a Trainer, a net, or its parameters.
@@ -263,8 +266,7 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
     if isinstance(what, Trainer) and loss is None:
         monitor._endings.append(on_change(what, monitor._pulse.stepped).detach)
     if loss is not None:  # it tells of itself, and the trainer need not
-        hook = monitor._pulse.told if monitor._counts_steps else monitor._pulse.lost
-        monitor._endings.append(loss.register_forward_hook(hook).detach)
+        monitor._endings.append(loss.register_forward_hook(monitor._pulse.lost).detach)
         _warn_of_others(loss, monitor)
     shell = _shell()
     if shell is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as onp
 
@@ -18,16 +19,16 @@ COLUMNS = 60  # histograms are kept at so many steps at most
 BINS = 24
 SMALL = 1000  # of more losses at once the mean is taken at once, or much memory would be held
 ROOM = 8192  # so many numbers of a curve are kept one by one until they are sorted in
-BRISK = 80e-6  # seconds of a step: of shorter ones not every loss is kept
-SPARSE = 15  # but one of sixteen
-WHOLE = 4096  # of so many steps at the begin every loss is kept, however short they are
+BRISK = 80e-6  # seconds: what comes faster is not kept each time
+SPARSE = 32  # but one of so many
+WHOLE = 4096  # of so many at the begin each is kept, however fast they come
 NOTHING = onp.zeros(0)
 ENOUGH = 16  # steps that tell how long one takes
 EXACT = 1 << 15  # of larger arrays so many numbers are counted
 
 
-def number(name: str, value: Any) -> float:
-    """Return the value as a float; of an array of losses, one per example, the mean."""
+def numbers(name: str, value: Any) -> Any:
+    """Return the value as a float; of an array of losses, one per example, their mean, or a copy whose mean is taken later."""
     if type(value) is float:
         return value
     try:
@@ -36,6 +37,8 @@ def number(name: str, value: Any) -> float:
         raw = NOTHING
     if raw.dtype.kind not in "fiub" or not raw.size:
         raise ArrayTypeError(f"record({name}=...): expected a number or an array of numbers, got {value!r:.80}.")
+    if raw.size <= SMALL:  # a mean takes as long as five copies; the array itself may be written into
+        return raw.copy()
     return float(onp.add.reduce(raw, None, onp.float64)) / raw.size
 
 
@@ -55,10 +58,28 @@ def _joined(rows: onp.ndarray, starts: onp.ndarray) -> onp.ndarray:
     return onp.column_stack([last, count, total, least, greatest])
 
 
-class Curve:
+class Thinned:
+    """What comes step by step. Where to look at each would be felt, one of some is looked at: that whose number is `next`."""
+
+    def __init__(self) -> None:
+        self.count = 0  # so many came; whoever hears of one adds it
+        self.next = self.gap = 1
+        self._paced = 0, perf_counter()  # count and time of the last `pace`
+
+    def pace(self) -> None:
+        """Find out how fast they come; told now and then."""
+        (before, then), now = self._paced, perf_counter()
+        if self.count >= before + ENOUGH:
+            brisk = (now - then) / (self.count - before) < BRISK
+            self.gap = SPARSE if brisk and self.count >= WHOLE else 1
+        self._paced = self.count, now
+
+
+class Curve(Thinned):
     """Numbers by step as stretches of equal length, each with the mean, the least and the greatest of its numbers."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.steps: list[int] = []  # of what is not in the stretches yet
         self.values: list[Any] = []  # these: numbers, and raw numbers whose mean is wanted
         self._stretches = onp.zeros((0, 5))  # last step, how many, sum, least, greatest
@@ -124,8 +145,12 @@ class Curve:
 
     def rows(self) -> list[tuple[int, float, float, float]]:
         """Return (last step, mean, least, greatest) of each stretch."""
+        return [(int(step), mean, low, high) for step, mean, low, high in self._table().tolist()]
+
+    def _table(self) -> onp.ndarray:
         self.settle()
-        return [(int(step), total / n, low, high) for step, n, total, low, high in self._stretches.tolist()]
+        step, n, total, low, high = self._stretches.T
+        return onp.column_stack([step, total / n, low, high])
 
     def bad(self) -> str:
         """Return what to say of numbers that are not finite; nothing if all are."""
@@ -138,10 +163,10 @@ class Curve:
 
     def sent(self) -> dict:
         """Return {rows: bytes of float64, first: [step, number], last, bad: words}, numbers as text where not finite."""
-        rows, self._unsent = self.rows(), False
+        rows, self._unsent = self._table(), False
         step, value = self.first or (0, 0.0)
         return {
-            "rows": onp.asarray(rows, "<f8").tobytes(), "first": [step, _written(value)], "last": _written(self._last),
+            "rows": rows.astype("<f8").tobytes(), "first": [step, _written(value)], "last": _written(self._last),
             "bad": self.bad(),
         }  # fmt: skip
 
@@ -166,87 +191,83 @@ def column(raw: onp.ndarray) -> tuple[float, float, onp.ndarray, int]:
     return lo, hi, (counts * min(1, 65535 / counts.sum())).astype("<u2"), bad
 
 
-class Pulse:
+class Ended(NamedTuple):
+    """Stands for the trainer of a run that is watched no more."""
+
+    steps: int
+
+
+class Pulse(Thinned):
     """Counts the steps of a run and keeps its losses: all that is on the way of every step, which may take ten microseconds.
 
-    A trainer counts its steps itself. Where it has none, `stepped` is called for each.
+    A trainer counts its steps itself. Where it has none, every loss that is heard is a step, and every call of `record`.
     """
 
-    __slots__ = ("loss", "due", "halt", "_trainer", "_first", "_count", "_steps", "_values", "_push", "_look", "_record",
-                 "_pass", "_skip", "_paced", "_since")  # fmt: skip
-
-    def __init__(self, push: Callable, look: Callable, record: Callable, trainer: Any = None):
-        self.loss, self._push, self._look, self._record = Curve(), push, look, record
-        self._trainer: Any = trainer
-        self._first, self._count = 0 if trainer is None else trainer.steps, 0
+    def __init__(self, push: Callable, look: Callable, trainer: Any = None):
+        super().__init__()
+        self.loss, self._push, self._look = Curve(), push, look
+        self.curves = defaultdict(Curve, loss=self.loss)
         self._steps, self._values = self.loss.steps, self.loss.values
+        self._trainer: Any = trainer
+        self._first = 0 if trainer is None else trainer.steps
         self.due = 0.0  # when to push, by perf_counter()
         self.halt = 1  # the step at which to look, push or not
-        self._pass = self._skip = 0  # so many losses are passed by after each that is kept, and now
-        self._paced, self._since = 0, perf_counter()  # the step and the time of the last `pace`
+        self.counts = trainer is None  # is it this that counts the steps?
+        self.ended = False
 
     @property
     def step(self) -> int:
         """How many steps there were."""
-        return self._count if self._trainer is None else self._trainer.steps - self._first
+        return self.count if self._trainer is None else self._trainer.steps - self._first
 
     def end(self) -> None:
         """Count no more, and keep no loss of a call that is under way."""
-        self._count, self._trainer, self._skip = self.step, None, 1 << 62
+        self._trainer, self._first, self.next = Ended(self.step), 0, 1 << 62
+        self.ended = True
 
     def __reduce__(self) -> tuple:
         """Return how to copy: whoever is copied or pickled with this as a hook is not watched."""
         return _deaf, ()
 
-    def stepped(self, trainer: Any = None, what: str = "step") -> None:
-        """Count a step, unless the trainer does, and see to what is due."""
-        self._count += 1
-        self.see(self.step)
+    def stepped(self, trainer: Any, what: str) -> None:
+        """See to what is due after a step of the trainer."""
+        self.count = count = self.count + 1
+        if count >= self.next:
+            self.next = count + self.gap
+            self.see()
 
-    def see(self, step: int) -> None:
+    def lost(self, block: Any, inputs: Any, out: Any) -> None:
+        """Keep what a loss gave, one number per example: a forward hook of the loss."""
+        if not state.recording:
+            return  # a validation
+        self.count = count = self.count + 1
+        if count < self.next:
+            return
+        self.next = count + self.gap
+        step = count if self._trainer is None else self._trainer.steps - self._first
+        if type(out) is ndarray and 0 < out._data.size <= SMALL:
+            self._steps.append(
+                step
+            )  # as loss.add(step, numbers(...)) does, but the calls would cost as much as all the rest
+            self._values.append(out._data.copy())
+            if len(self._values) > ROOM:
+                self.loss.settle()
+        elif type(out) is not ndarray or out._data.size:  # an empty batch has no loss
+            self.loss.add(step, numbers("loss", out))
+        if step >= self.halt or perf_counter() >= self.due:
+            self.see()
+
+    def see(self) -> None:
         """Push or look, if it is time to."""
         if perf_counter() >= self.due:
             self._push()
-        elif step >= self.halt:
+        elif self.step >= self.halt:
             self._look()
-
-    def lost(self, block: Any, inputs: Any, out: Any) -> None:
-        """Keep what a loss gave, one number per example: a forward hook of the loss. The mean of few is taken later."""
-        if self._skip:
-            self._skip -= 1
-            return
-        if not state.recording:
-            return  # a validation
-        if type(out) is ndarray and not out._data.size:
-            return  # an empty batch has no loss
-        step, self._skip = self._trainer.steps - self._first, self._pass
-        if type(out) is ndarray and 0 < out._data.size <= SMALL:
-            self._steps.append(step)  # as loss.add does, but a call would cost as much as all the rest
-            self._values.append(out._data)
-            if len(self._values) > ROOM:
-                self.loss.settle()
-        else:
-            self.loss.add(step, number("loss", out))
-        if step >= self.halt or perf_counter() >= self.due:
-            self.see(step)
-
-    def told(self, block: Any, inputs: Any, out: Any) -> None:
-        """Record what a loss gave, and a step: its hook where there is no trainer."""
-        if state.recording and not self._skip:
-            self._record(loss=out)
-
-    def pace(self) -> None:
-        """Keep one loss of some if a step takes so little that to keep them all would be felt; told now and then."""
-        now, step = perf_counter(), self.step
-        if step >= self._paced + ENOUGH:
-            took = (now - self._since) / (step - self._paced)
-            self._pass = SPARSE if took < BRISK and step >= WHOLE else 0
-        self._paced, self._since = step, now
 
 
 def _deaf() -> Pulse:
     """Return the pulse of no run."""
-    pulse = Pulse(int, int, dict)
+    pulse = Pulse(int, int)
     pulse.end()
     return pulse
 

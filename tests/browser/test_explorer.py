@@ -360,6 +360,27 @@ def test_2047_rows(bare):
     assert root.locator(".x-accessor").inner_text() == "net[65][9].bias"
 
 
+def test_a_step_of_the_selection_moves_no_row(bare):
+    """An arrow key costs the same in a net of a thousand layers as in one of ten."""
+    root = bare.show(explore(deep()))
+    root.get_by_role("button", name="Expand all").click()
+    selected(root).focus()
+    bare.page.evaluate(
+        "() => { window.moved = 0; new MutationObserver((found) => { window.moved += found.length; })"
+        ".observe(document.querySelector('.x-tree'), { childList: true }); }"
+    )
+    press(bare, "ArrowDown", "ArrowDown", "End", "ArrowUp")
+    assert root.locator(".x-accessor").inner_text() == "net[65][9].weight"
+    assert root.locator("[role=treeitem][aria-selected=true]").count() == 1
+    assert root.locator("[role=treeitem][tabindex='0']").count() == 1
+    assert bare.page.evaluate("() => window.moved") == 0
+    bare.push(selected="net[0]")
+    root.get_by_role("button", name="Collapse").click()
+    bare.push(selected="net[65][9].bias")  # what is above it opens
+    assert root.locator("[role=treeitem][aria-selected=true]").get_attribute("aria-label").startswith("bias")
+    assert bare.page.evaluate("() => window.moved") > 0
+
+
 def test_the_module_is_short_enough():
     assert len(explore(mlp())._esm) <= 30_000
 

@@ -1,6 +1,8 @@
 """The explorer without a browser: what it sends, when it looks, and the state that a chapter can read."""
 
+import gc
 import json
+from weakref import ref
 
 import numpy as onp
 import pytest
@@ -11,6 +13,7 @@ from d2lblocks_widgets.explorer.payload import COLUMNS
 from ipywidgets import Widget
 
 from d2lblocks import autograd, gluon, init, np
+from d2lblocks.errors import ArgumentError
 from d2lblocks.gluon import nn
 from tests.reprs.nets import Branching, mlp, tied
 
@@ -329,6 +332,28 @@ def test_close_lets_go(shell):
     names = sent(w)
     shell.run(net.initialize)
     assert names == []
+
+
+def test_a_retired_explorer_shows_its_net_but_does_not_keep_it(shell):
+    net = mlp()
+    net.initialize()
+    net(np.ones((2, 20)))
+    w = explore(net)
+    weight, html = net[0].weight, w.fallback()
+    w.retire()
+    w.retire()
+    w.want = [1]
+    assert w.selected_parameter is weight and w.hists and w.matches is not None
+    gone = ref(net), ref(weight)
+    del net, weight
+    gc.collect()
+    assert [one() for one in gone] == [None, None]
+    w.want, w.ask = [2], "(?i)weight"
+    assert repr(w) == "explore(Sequential, 4 parameters)" and w.selected_parameter is None
+    assert "is gone; explore the new one" in w.matched["error"]
+    assert len(w.fallback()) > len(html) / 2
+    with pytest.raises(ArgumentError, match="an earlier run of its cell"):
+        w.snapshot  # noqa: B018
 
 
 # ------------------------------------------------------------------------------------------------ state

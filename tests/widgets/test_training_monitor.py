@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import sys
+import weakref
 
 import numpy as onp
 import pytest
@@ -365,6 +366,17 @@ def test_a_closed_monitor_watches_no_more():
     monitor.stop()
     watch(trainer, loss)
     monitor.close()
+
+
+def test_a_stopped_monitor_shows_what_was_and_keeps_no_parameter():
+    monitor, trainer = trained(5)
+    weight = trainer._params[0].data()
+    html, gone = monitor.fallback(), weakref.ref(trainer._params[0])
+    weight[:] = 1e9
+    assert monitor.fallback() == html and "5 steps" in html and html.count("<tr>") == 5
+    del trainer, weight
+    gc.collect()
+    assert gone() is None and monitor.fallback() == html
 
 
 def test_the_rate_is_that_of_the_steps_not_of_the_rest_before_them(monkeypatch):

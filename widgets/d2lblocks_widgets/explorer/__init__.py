@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, MutableMapping
 from html import escape
 from typing import Any
+from weakref import WeakValueDictionary, ref
 
 import traitlets as t
 
@@ -44,7 +46,8 @@ class Explorer(Widget):
     matched = t.Dict().tag(sync=True)  # the answer: {pattern, rows} or {pattern, error}
 
     def __init__(self, net: Block):
-        self._net, self._numbers = net, Numbers()
+        self._held: Callable[[], Block | None] = lambda: net  # when retired, a weak reference
+        self._numbers = Numbers()
         super().__init__()
         self._read_net()
         first = next((row.accessor for row in shown(self._snapshot) if hasattr(row, "grad_req")), "net")
@@ -56,9 +59,19 @@ class Explorer(Widget):
         self.retire_earlier()
 
     def __repr__(self) -> str:
-        return f"explore({type(self._net).__name__}, {len({id(p) for p in self._parameters.values()})} parameters)"
+        snap = self._snapshot
+        return f"explore({snap.rows[0].kind}, {len({row.name for row in snap.parameters})} parameters)"
 
     # ---------------------------------------------------------------------------------------- for the notebook
+
+    @property
+    def _net(self) -> Block:
+        net = self._held()
+        if net is None:
+            raise ArgumentError(
+                f"{self!r} shows a net of an earlier run of its cell, which is gone; explore the new one."
+            )
+        return net
 
     @property
     def snapshot(self) -> Snapshot:
@@ -90,8 +103,12 @@ class Explorer(Widget):
         super().close()
 
     def retire(self) -> None:
+        """Follow the net no more, and do not keep it: widgets that were displayed stay in memory."""
         if hasattr(self, "_live"):
             self._live.close()
+            net = self._held()
+            self._held = self._held if net is None else ref(net)
+            self._parameters = WeakValueDictionary(self._parameters)
 
     @t.validate("selected")
     def _check_selected(self, proposal: Any) -> str:
@@ -112,7 +129,7 @@ class Explorer(Widget):
         self._snapshot = snap = Snapshot.of(self._net, 0)
         rows = shown(snap)
         numbers = [i for i, row in enumerate(rows) if hasattr(row, "grad_req")]
-        self._parameters = dict(zip(numbers, places(self._net), strict=True))
+        self._parameters: MutableMapping[int, Parameter] = dict(zip(numbers, places(self._net), strict=True))
         now, story = columns(snap, self.tree.get("words")), timeline(snap)
         changed = patch(self.tree, now)
         with self.hold_sync():
@@ -167,7 +184,8 @@ class Explorer(Widget):
         return next((i for i, row in enumerate(shown(self._snapshot)) if row.accessor == accessor), 0)
 
     def fallback(self) -> str:
-        made = Snapshot.of(self._net, AT_ONCE)
+        net = self._held()
+        made = self._snapshot if net is None else Snapshot.of(net, AT_ONCE)
         html = made._repr_html_()
         if html and len(html.encode()) <= FALLBACK:
             return html

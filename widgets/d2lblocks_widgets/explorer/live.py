@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from IPython.core.getipython import get_ipython
 
@@ -22,7 +22,7 @@ class Live:
     """Calls `look(net_changed, cell_ended)` when there may be something to see; `close()` ends that."""
 
     def __init__(self, net: Block, look: Callable[[bool, bool], Any]):
-        self._look, self._net = look, net
+        self._look, self._net = look, ref(net)
         self._changed = False
         self._rest_until = time.perf_counter() + EVERY
         self._listening = on_change(net, self._heard)
@@ -35,8 +35,12 @@ class Live:
 
     def _heard(self, thing: Any, how: str) -> None:
         self._changed |= how != "step"
-        if time.perf_counter() >= self._rest_until and _newest.get(self._net) is self:
+        if time.perf_counter() >= self._rest_until and self._is_newest():
             self._now(False)
+
+    def _is_newest(self) -> bool:
+        net = self._net()
+        return net is not None and _newest.get(net) is self
 
     def _cell_starts(self, *_: Any) -> None:
         self._rest_until = time.perf_counter() + EVERY
@@ -61,3 +65,5 @@ class Live:
             self._events.unregister("pre_run_cell", self._cell_starts)
             self._events.unregister("post_run_cell", self._cell_ended)
             self._events = None
+        if self._is_newest():
+            del _newest[self._net()]  # type: ignore[arg-type]

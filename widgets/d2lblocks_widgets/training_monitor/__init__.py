@@ -50,6 +50,7 @@ class TrainingMonitor(Widget):
         self._done = self._closed = False
         self._paced = 0, perf_counter()  # the step and the time from which the rate is measured
         self._endings: list[Callable] = []
+        self._spreads: list[str] = []  # of the parameters when it was stopped
         super().__init__(selected_parameter=names[0] if names else "")
         self._push()
 
@@ -128,8 +129,11 @@ class TrainingMonitor(Widget):
         self._done = True
         for end in self._endings:
             end()
+        self._endings.clear()
         self._pulse.end()
         self._push()
+        self._spreads = list(map(_spreads, self._parameters))
+        self._parameters = []  # a widget that was displayed stays in memory, what it watched need not
         self._publish(update=True)
 
     def retire(self) -> None:
@@ -182,11 +186,7 @@ class TrainingMonitor(Widget):
             head += f"<p>{curve_img([row[1] for row in rows], words)}<br>{escape(words + bad)}</p>"
         if len(drawn) > FEW:
             head += f"<p>and {len(drawn) - FEW:,} more curves</p>"
-        cells = "".join(
-            f'<tr><th scope="row"><code>{escape(p.name)}</code></th>'
-            f"<td>{_spread(p.data()._data) if p.state == 'ready' else p.state}</td><td>{_spread(_gradient(p))}</td></tr>"
-            for p in self._parameters
-        )
+        cells = "".join(self._spreads or map(_spreads, self._parameters))
         more = f"<p>and {self._more:,} more parameters</p>" if self._more else ""
         columns = "".join(f'<th scope="col">{h}</th>' for h in ("parameter", "values", "gradient"))
         return f"{head}<table><thead><tr>{columns}</tr></thead><tbody>{cells}</tbody></table>{more}"
@@ -195,6 +195,14 @@ class TrainingMonitor(Widget):
 def _gradient(p: Parameter) -> Any:
     """Return the gradient's buffer, None without one. `p.grad()` hands it out for good, and backward() then has to copy."""
     return p.data()._node.grad if p.state == "ready" and p.grad_req != "null" else None  # type: ignore[union-attr]
+
+
+def _spreads(p: Parameter) -> str:
+    """Return the row of a parameter in the table for readers without scripts."""
+    values = _spread(p.data()._data) if p.state == "ready" else p.state
+    return (
+        f'<tr><th scope="row"><code>{escape(p.name)}</code></th><td>{values}</td><td>{_spread(_gradient(p))}</td></tr>'
+    )
 
 
 def _spread(raw: Any) -> str:

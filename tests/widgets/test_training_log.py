@@ -99,6 +99,6 @@ def test_what_is_not_finite_is_told_however_often_the_speed_is_measured():
         curve.count += 1
         curve.add(k, 1.0 if k < 60 else float("nan"))
         if k % 20 == 0:
-            curve.pace()
+            curve.looked(float(k))
             curve.settle()
     assert curve.bad() == "not finite from step 60 on"

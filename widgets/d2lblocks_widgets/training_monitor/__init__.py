@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from time import perf_counter
 from typing import Any
@@ -71,13 +72,14 @@ class TrainingMonitor(Widget):
         for name in values:
             curve = pulse.curves[name]
             curve.count = count = curve.count + 1
-            if count >= curve.next:
-                curve.next, kept = count + curve.gap, True
+            if count >= curve.next or (not count & 7 and perf_counter() >= curve.by):
+                kept = True
+                curve.looked(perf_counter())
                 curve.add(pulse.step + pulse.counts, numbers(name, values[name]))
         if pulse.counts:
             pulse.count += 1
         if kept:
-            pulse.see()
+            pulse.see(perf_counter())
 
     def _drawn(self) -> dict[str, Curve]:
         """Return the curves that have begun."""
@@ -86,8 +88,6 @@ class TrainingMonitor(Widget):
     def _look(self) -> None:
         """Take histograms of this step."""
         step = self._pulse.step
-        for thinned in (self._pulse, *self._pulse.curves.values()):
-            thinned.pace()
         if step or any(p.state == "ready" for p in self._parameters):
             self._values.add(step, [p.data()._data if p.state == "ready" else None for p in self._parameters])
             self._gradients.add(step, [_gradient(p) if step else None for p in self._parameters])
@@ -114,6 +114,11 @@ class TrainingMonitor(Widget):
             end = perf_counter()
             self._paced = self._pulse.step, end
             self._pulse.due = end + max(self._every, SHARE * (end - start))
+
+    def _cell_starts(self, *_: Any) -> None:
+        now = perf_counter()
+        for thinned in (self._pulse, *self._pulse.curves.values()):
+            thinned.begin(now)
 
     def _cell_ended(self, *_: Any) -> None:
         """Show the last state, also to readers of the saved notebook."""
@@ -278,8 +283,9 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
         _warn_of_others(loss, monitor)
     shell = _shell()
     if shell is not None:
-        shell.events.register("post_run_cell", monitor._cell_ended)
-        monitor._endings.append(lambda: shell.events.unregister("post_run_cell", monitor._cell_ended))
+        for event, heard in (("pre_run_cell", monitor._cell_starts), ("post_run_cell", monitor._cell_ended)):
+            shell.events.register(event, heard)
+            monitor._endings.append(partial(shell.events.unregister, event, heard))
 
 
 def _warn_of_others(loss: Block, monitor: TrainingMonitor) -> None:

@@ -23,7 +23,7 @@ BRISK = 80e-6  # seconds: what comes faster is not kept each time
 SPARSE = 32  # but one of so many
 WHOLE = 4096  # of so many at the begin each is kept, however fast they come
 NOTHING = onp.zeros(0)
-ENOUGH = 16  # steps that tell how long one takes
+ENOUGH = 64  # steps that tell how long one takes
 EXACT = 1 << 15  # of larger arrays so many numbers are counted
 
 
@@ -59,20 +59,35 @@ def _joined(rows: onp.ndarray, starts: onp.ndarray) -> onp.ndarray:
 
 
 class Thinned:
-    """What comes step by step. Where to look at each would be felt, one of some is looked at: that whose number is `next`."""
+    """What comes step by step. Where to look at each would be felt, one of some is looked at.
+
+    That is the one whose number is `next`. They may become slow: every eighth is looked at if it comes after the time `by`.
+    """
 
     def __init__(self) -> None:
         self.count = 0  # so many came; whoever hears of one adds it
-        self.next = self.gap = 1
-        self._paced = 0, perf_counter()  # count and time of the last `pace`
+        self.next, self.by = 1, 0.0
+        self._gap = 1
+        self._paced = 0, perf_counter()  # count and time since which the speed is measured
 
-    def pace(self) -> None:
-        """Find out how fast they come; told now and then."""
-        (before, then), now = self._paced, perf_counter()
-        if self.count >= before + ENOUGH:
-            brisk = (now - then) / (self.count - before) < BRISK
-            self.gap = SPARSE if brisk and self.count >= WHOLE else 1
-        self._paced = self.count, now
+    def begin(self, now: float) -> None:
+        """Look at each, until it is known again how fast they come."""
+        self.next, self._gap, self._paced = self.count, 1, (self.count, now)
+
+    def looked(self, now: float) -> None:
+        """Find out which is the next to be looked at, when this one is."""
+        before, then = self._paced
+        if self.count < self.next:
+            self.begin(now)
+        elif self.count >= before + ENOUGH:
+            brisk = now - then < BRISK * (self.count - before)
+            self._gap = SPARSE if brisk and self.count >= WHOLE else 1
+            self._paced = self.count, now
+        self.next, self.by = self.count + self._gap, now + SPARSE * BRISK
+
+    def held_up(self, now: float) -> None:
+        """Do not take it for slow because the looking took its time."""
+        self._paced, self.by = (self.count, now), now + SPARSE * BRISK
 
 
 class Curve(Thinned):
@@ -222,8 +237,8 @@ class Pulse(Thinned):
 
     def end(self) -> None:
         """Count no more, and keep no loss of a call that is under way."""
-        self._trainer, self._first, self.next = Ended(self.step), 0, 1 << 62
-        self.ended = True
+        self._trainer, self._first, self.ended = Ended(self.step), 0, True
+        self.next, self.by = 1 << 62, float("inf")
 
     def __reduce__(self) -> tuple:
         """Return how to copy: whoever is copied or pickled with this as a hook is not watched."""
@@ -232,37 +247,44 @@ class Pulse(Thinned):
     def stepped(self, trainer: Any, what: str) -> None:
         """See to what is due after a step of the trainer."""
         self.count = count = self.count + 1
-        if count >= self.next:
-            self.next = count + self.gap
-            self.see()
+        if count >= self.next or (not count & 7 and perf_counter() >= self.by):
+            now = perf_counter()
+            self.looked(now)
+            self.see(now)
 
     def lost(self, block: Any, inputs: Any, out: Any) -> None:
         """Keep what a loss gave, one number per example: a forward hook of the loss."""
         if not state.recording:
             return  # a validation
         self.count = count = self.count + 1
-        if count < self.next:
+        if count < self.next and (count & 7 or perf_counter() < self.by):
             return
-        self.next = count + self.gap
+        now = perf_counter()
+        self.looked(now)
         step = count if self._trainer is None else self._trainer.steps - self._first
-        if type(out) is ndarray and 0 < out._data.size <= SMALL:
-            self._steps.append(
-                step
-            )  # as loss.add(step, numbers(...)) does, but the calls would cost as much as all the rest
+        if (
+            type(out) is ndarray and 0 < out._data.size <= SMALL
+        ):  # as below, but the calls would cost as much as all the rest
+            self._steps.append(step)
             self._values.append(out._data.copy())
             if len(self._values) > ROOM:
                 self.loss.settle()
         elif type(out) is not ndarray or out._data.size:  # an empty batch has no loss
             self.loss.add(step, numbers("loss", out))
-        if step >= self.halt or perf_counter() >= self.due:
-            self.see()
+        if step >= self.halt or now >= self.due:
+            self.see(now)
 
-    def see(self) -> None:
+    def see(self, now: float) -> None:
         """Push or look, if it is time to."""
-        if perf_counter() >= self.due:
+        if now >= self.due:
             self._push()
         elif self.step >= self.halt:
             self._look()
+        else:
+            return
+        now = perf_counter()
+        for thinned in (self, *self.curves.values()):
+            thinned.held_up(now)
 
 
 def _deaf() -> Pulse:

@@ -29,6 +29,15 @@ class Hooks(dict):
         self._changed()
         return found
 
+    def __delitem__(self, key: Any) -> None:
+        super().__delitem__(key)
+        self._changed()
+
+    def clear(self) -> None:
+        """Take all hooks off."""
+        super().clear()
+        self._changed()
+
     def _changed(self) -> None:
         self.order = tuple(self.values())
         changes[0] += 1
@@ -45,7 +54,8 @@ class HookHandle:
         """Put the hook into the dict; a handle holds one hook."""
         if self._hooks is not None:
             raise RuntimeError("The same handle cannot be attached twice.")
-        self._hooks, self._id = hooks_dict, next(_ids)
+        self._hooks = hooks_dict
+        self._id = next(i for i in _ids if i not in hooks_dict)  # a net from a file has hooks of another process
         hooks_dict[self._id] = hook
         return self
 

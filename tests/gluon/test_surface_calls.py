@@ -3,13 +3,14 @@
 import copy
 import pickle
 import re
+from itertools import count
 
 import numpy as onp
 import pytest
 
 from d2lblocks import autograd, init, np
 from d2lblocks.errors import DeferredInitializationError, MXNetError
-from d2lblocks.gluon import nn
+from d2lblocks.gluon import hooks, nn
 from tests.gluon.test_surface_names import chain
 
 
@@ -72,6 +73,30 @@ def test_a_copied_block_has_hooks_and_handles_of_its_own(copied):
     twin(x)
     layer(x)
     assert twin.heard == layer.heard == [(2, 2)]
+
+
+def test_a_hook_from_a_file_is_not_replaced_by_a_new_one(monkeypatch):
+    layer = ready(nn.Dense(2, in_units=3))
+    layer.heard = []
+    monkeypatch.setattr(hooks, "_ids", count())
+    layer.register_forward_hook(note)
+    loaded = pickle.loads(pickle.dumps(layer))
+    monkeypatch.setattr(hooks, "_ids", count())  # a new process
+    loaded.register_forward_hook(note)
+    loaded(np.ones((1, 3)))
+    assert loaded.heard == [(1, 2)] * 2
+
+
+def test_hooks_that_are_deleted_are_called_no_more():
+    layer = ready(nn.Dense(2, in_units=3))
+    layer.heard = []
+    for _ in range(3):
+        layer.register_forward_hook(note)
+    del layer._forward_hooks[list(layer._forward_hooks)[-1]]
+    layer(np.ones((1, 3)))
+    layer._forward_hooks.clear()
+    layer(np.ones((1, 3)))
+    assert layer.heard == [(1, 2)] * 2
 
 
 def test_apply_and_what_gives_none(tmp_path):

@@ -35,6 +35,19 @@ def texts(node):
     return [text for text in node.locator("text").all_text_contents() if text]
 
 
+def test_a_step_set_in_python_is_shown(bare):
+    loss, _ = net_loss(nn.Dense(4, activation="relu"), nn.Dense(4, activation="relu"), nn.Dense(1))
+    root = bare.show(tape(loss))
+    frame = root.locator(".tape-chart")
+    for step in (9, 2, 8):
+        bare.push(step=step)  # two messages, as the kernel sends them
+        bare.push(selected=f"#{step}")
+        node = root.locator(".tape-node[aria-selected=true]")
+        bare.page.wait_for_timeout(400)
+        here, view = node.bounding_box(), frame.bounding_box()
+        assert view["y"] <= here["y"] and here["y"] + here["height"] <= view["y"] + view["height"], step
+
+
 def test_the_walk_forward_and_back(bare):
     root = player(bare)
     slider = root.locator("input[type=range]")

@@ -106,7 +106,11 @@ function render({ model, el }) {
       moved = false;
     });
   }
-  for (const key of ["step", "phase", "selected"]) view.on(`change:${key}`, () => soon(key !== "selected"));
+  let stepped = false; // in Python: a step is one message, and what it selects the next
+  for (const key of ["step", "phase", "selected"]) view.on(`change:${key}`, () => {
+    soon(key !== "selected" || (stepped && get("selected") === `#${get("step")}`));
+    stepped = key === "step";
+  });
   paint();
   view.sized(picture.root, () => reveal());
   return () => (stop(), view.dispose());

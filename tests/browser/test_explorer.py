@@ -381,6 +381,32 @@ def test_a_step_of_the_selection_moves_no_row(bare):
     assert bare.page.evaluate("() => window.moved") > 0
 
 
+def test_what_is_selected_stays_so_while_it_is_hidden(bare):
+    root = bare.show(explore(deep()))
+    root.get_by_role("button", name="Expand all").click()
+    bare.push(selected="net[3][2].bias")
+    row, stop = root.locator("[role=treeitem][aria-selected=true]"), root.locator("[role=treeitem][tabindex='0']")
+    root.get_by_role("button", name="Collapse").click()
+    assert row.count() == 0 and stop.get_attribute("aria-label").startswith("net,")
+    root.get_by_role("button", name="Expand all").click()
+    assert row.get_attribute("id") == stop.get_attribute("id") and "bias" in row.get_attribute("aria-label")
+
+
+def test_a_view_that_follows_no_more_says_so_and_waits_for_nothing(bare):
+    net = mlp()
+    net.initialize()
+    net(np.ones((2, 20)))
+    w = explore(net)
+    w.hists, w.maps = {}, {}
+    w.retire()
+    root = bare.show(w)
+    assert root.get_by_text("Follows the net no more").is_visible()
+    assert "not asked for while this view followed" in root.locator(".x-nothing").inner_text()
+    assert bare.saved() == [] and root.get_attribute("data-waiting") is None
+    bare.push(follows=True)
+    assert not root.get_by_text("Follows the net no more").is_visible()
+
+
 def test_the_module_is_short_enough():
     assert len(explore(mlp())._esm) <= 30_000
 

@@ -10,7 +10,6 @@ from d2lblocks_widgets import explore
 from d2lblocks_widgets._bins import FINE
 from d2lblocks_widgets.explorer import live
 from d2lblocks_widgets.explorer.payload import COLUMNS
-from ipywidgets import Widget
 
 from d2lblocks import autograd, gluon, init, np
 from d2lblocks.errors import ArgumentError
@@ -26,12 +25,6 @@ def deep():
         part.add(*[nn.Dense(8) for _ in range(10)])
         net.add(part)
     return net
-
-
-@pytest.fixture(autouse=True)
-def nobody_listens_on():
-    yield
-    Widget.close_all()
 
 
 class Shell:
@@ -334,6 +327,17 @@ def test_close_lets_go(shell):
     assert names == []
 
 
+def test_a_layer_is_selected_in_the_cell_that_adds_it():
+    net = nn.Sequential()
+    net.add(nn.Dense(2))
+    w = explore(net)
+    net.add(nn.Dense(1))
+    w.selected = "net[1].bias"
+    assert w.selected_parameter is net[1].bias
+    with pytest.raises(ArgumentError, match=r"no row 'net\[2\]"):
+        w.selected = "net[2].bias"
+
+
 def test_a_retired_explorer_shows_its_net_but_does_not_keep_it(shell):
     net = mlp()
     net.initialize()
@@ -342,8 +346,9 @@ def test_a_retired_explorer_shows_its_net_but_does_not_keep_it(shell):
     weight, html = net[0].weight, w.fallback()
     w.retire()
     w.retire()
+    hists = w.hists
     w.want = [1]
-    assert w.selected_parameter is weight and w.hists and w.matches is not None
+    assert w.selected_parameter is weight and hists == w.hists != {} and w.matches and not w.follows
     gone = ref(net), ref(weight)
     del net, weight
     gc.collect()

@@ -35,6 +35,7 @@ class Explorer(Widget):
     step = t.Int().tag(sync=True)  # of the shape timeline, a place in `steps`
     tab = t.Enum(["histogram", "heatmap", "shapes"], "histogram").tag(sync=True)
 
+    follows = t.Bool(True).tag(sync=True)  # until its cell is run again
     tree = t.Dict().tag(sync=True)  # all columns; sent when blocks or parameters come or go
     patch = t.Dict().tag(sync=True)  # columns that differ from those of `tree`
     timeline = t.Dict().tag(sync=True)
@@ -53,7 +54,7 @@ class Explorer(Widget):
         first = next((row.accessor for row in shown(self._snapshot) if hasattr(row, "grad_req")), "net")
         self.selected, self.step = first, len(self.steps) - 1
         self._send_numbers()
-        self.observe(lambda _: self._send_numbers(), "want")
+        self.observe(lambda _: self.follows and self._send_numbers(), "want")
         self.observe(self._answer, "ask")
         self._live = Live(net, self._look)
         self.retire_earlier()
@@ -109,10 +110,13 @@ class Explorer(Widget):
             net = self._held()
             self._held = self._held if net is None else ref(net)
             self._parameters = WeakValueDictionary(self._parameters)
+            self.follows = False
 
     @t.validate("selected")
     def _check_selected(self, proposal: Any) -> str:
         name = proposal["value"]
+        if name not in self._snapshot and self.follows:  # of a layer that this cell has added
+            self._read_net()
         try:
             return self._snapshot[name].accessor
         except KeyError as problem:

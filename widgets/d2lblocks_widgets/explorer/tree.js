@@ -41,12 +41,12 @@ export function makeTree(choose) {
   }
   function paint() {
     const focus = root.contains(root.getRootNode().activeElement), now = list();
-    if (!now.some((row) => row.i === chosen)) chosen = -1;
+    const there = now.some((row) => row.i === chosen); // if not it is chosen still, but the first row has the tab stop
     root.replaceChildren(...now.map((row) => {
       const node = (made[row.i] ??= element(row)), on = row.i === chosen;
       if (row.below.length) node.setAttribute("aria-expanded", isOpen(row));
       node.setAttribute("aria-selected", on);
-      node.tabIndex = on || (chosen < 0 && row === now[0]) ? 0 : -1;
+      node.tabIndex = on || (!there && row === now[0]) ? 0 : -1;
       return node;
     }));
     if (focus) root.querySelector("[tabindex='0']")?.focus({ preventScroll: true });

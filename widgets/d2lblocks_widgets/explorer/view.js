@@ -32,9 +32,10 @@ function makeTabs(panel, choose) {
 }
 
 /** Why the selected row has no picture. */
-function excuse(row, missing) {
+function excuse(row, missing, follows) {
   if (!row.isParameter) return "Choose a parameter to see its numbers.";
   if (missing) return "Asking the kernel for its numbers …";
+  if (!follows && row.state === "ready") return "Its numbers were not asked for while this view followed the net.";
   return `No numbers yet: ${row.state === "constructed" ? "net.initialize()" : "the first batch that reaches its block"} will make them.`;
 }
 
@@ -57,6 +58,7 @@ function batch() {
 function render({ model, el }) {
   const view = mount({ model, el }, "Explorer of a net"), get = (key) => model.get(key);
   const title = h("h3", { class: "d2l-title" }), panel = h("div", { role: "tabpanel", id: fresh("panel") });
+  const parted = h("p", { class: "d2l-hint", hidden: true }, "Follows the net no more: the cell that made this view was run again.");
   const choose = (row) => view.set({ selected: row.accessor });
   const tree = makeTree(choose), filter = makeFilter(view, model), tabs = makeTabs(panel, (tab) => view.set({ tab }));
   const bars = makeHistogram(view), heat = makeHeatmap(view), timeline = makeTimeline((step) => view.set({ step }));
@@ -66,7 +68,7 @@ function render({ model, el }) {
     h("div", {}, h("div", { class: "d2l-bar x-open" }, button("Expand all", true), button("Collapse", false)), tree.root),
     h("div", {}, words, nothing, bars.root, heat.root));
   panel.append(both, timeline.root);
-  view.root.append(title, filter.root, tabs.root, panel);
+  view.root.append(title, parted, filter.root, tabs.root, panel);
   let facts = null, drawn = null, missing = false;
 
   const selected = () => facts.rows.find((row) => row.accessor === get("selected")) ?? facts.rows[0];
@@ -79,6 +81,7 @@ function render({ model, el }) {
     const { all, count, unknown } = below(facts.rows[0]);
     const open = unknown ? `, and ${plural(unknown, "array")} of unknown size` : "";
     title.textContent = `${facts.rows[0].kind}: ${plural(all.length, "parameter")}, ${plural(count, "number")}${open}`;
+    parted.hidden = get("follows");
     tree.update(facts.rows);
     showFilter();
     showSelected();
@@ -102,9 +105,9 @@ function render({ model, el }) {
     heat.root.hidden = !isMap || !there;
     if (there && isMap) heat.update(map, row.accessor);
     else if (there) bars.update(layers, row.accessor, Object.keys(frame).length > 0 && !frame[row.i]);
-    missing = row.isParameter && row.state === "ready" && !there;
+    missing = row.isParameter && row.state === "ready" && !there && get("follows");
     nothing.hidden = Boolean(there);
-    nothing.textContent = excuse(row, missing);
+    nothing.textContent = excuse(row, missing, get("follows"));
     if (missing && get("want").at(-1) !== row.i) view.set({ want: [...get("want").filter((i) => i !== row.i), row.i].slice(-4) });
     wait();
   }
@@ -124,7 +127,7 @@ function render({ model, el }) {
 
   const soon = batch();
   const jobs = [
-    [showNet, ["tree", "patch", "timeline"]], [showFilter, ["pattern", "matched"]], [showSelected, ["selected"]],
+    [showNet, ["tree", "patch", "timeline", "follows"]], [showFilter, ["pattern", "matched"]], [showSelected, ["selected"]],
     [showNumbers, ["hists", "frame", "maps"]], [showTab, ["tab"]], [showStory, ["step"]],
   ];
   jobs.forEach(([job, traits], order) => {

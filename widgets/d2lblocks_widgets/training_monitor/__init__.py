@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
+import numpy as onp
 import traitlets as t
 from IPython.display import publish_display_data
 
@@ -102,21 +103,28 @@ class TrainingMonitor(Widget):
             self._look()
             with self.hold_sync():
                 self.step, self.running, self.paused = self._pulse.step, not self._done, paused
-                since, then = self._paced
-                if self.step > since + (not paused):  # a single step may have come after a long rest
-                    self.rate = round((self.step - since) / max(start - then, 1e-9), 1)
+                steps, seconds = self.step - self._paced[0], start - self._paced[1]
+                if steps > 1 or (steps and seconds >= self._every):  # a single one may have been begun before
+                    self.rate, self._paced = round(steps / max(seconds, 1e-9), 1), (self.step, perf_counter())
+                self._pulse.loss.thinned |= self._pulse.thinned
+                kept = self._values.steps
+                if (
+                    0 <= self.column < len(self.histograms.get("steps", ()))
+                ):  # the same step, where every second one went
+                    chosen = self.histograms["steps"][self.column]
+                    self.column = min(range(len(kept)), key=lambda i: abs(kept[i] - chosen))
                 self.curves = {name: curve.sent() for name, curve in self._drawn().items()}
                 self.histograms = {
-                    "steps": self._values.steps[:], "bins": BINS, "names": self._values.names, "more": self._more,
+                    "steps": kept[:], "bins": BINS, "names": self._values.names, "more": self._more,
                     "values": self._values.sent(), "gradients": self._gradients.sent(),
                 }  # fmt: skip
         finally:
             end = perf_counter()
-            self._paced = self._pulse.step, end
             self._pulse.due = end + max(self._every, SHARE * (end - start))
 
     def _cell_starts(self, *_: Any) -> None:
         now = perf_counter()
+        self._paced = self._pulse.step, now
         for thinned in (self._pulse, *self._pulse.curves.values()):
             thinned.begin(now)
 
@@ -146,7 +154,7 @@ class TrainingMonitor(Widget):
 
     def close(self) -> None:
         """Watch no more, and take the picture away."""
-        if hasattr(self, "_endings"):
+        if hasattr(self, "_endings") and not sys.is_finalizing():
             self.stop()
             self._closed = True
         super().close()
@@ -198,8 +206,9 @@ class TrainingMonitor(Widget):
 
 
 def _gradient(p: Parameter) -> Any:
-    """Return the gradient's buffer, None without one. `p.grad()` hands it out for good, and backward() then has to copy."""
-    return p.data()._node.grad if p.state == "ready" and p.grad_req != "null" else None  # type: ignore[union-attr]
+    """Return the gradient's buffer, None before one came. `p.grad()` hands it out for good, and backward() then has to copy."""
+    leaf: Any = p.data()._node if p.state == "ready" and p.grad_req != "null" else None
+    return leaf.grad if leaf is not None and (leaf.fresh or leaf.grad.any()) else None
 
 
 def _spreads(p: Parameter) -> str:
@@ -210,10 +219,11 @@ def _spreads(p: Parameter) -> str:
     )
 
 
+@onp.errstate(all="ignore")  # of a run that went astray
 def _spread(raw: Any) -> str:
     if raw is None or not raw.size:
         return "none"
-    low, high, std = (written(x) for x in (raw.min(), raw.max(), raw.std()))
+    low, high, std = (written(x) for x in (raw.min(), raw.max(), raw.std(dtype=onp.float64)))
     return f"{low}\u00a0…\u00a0{high}, std\u00a0{std}"
 
 

@@ -21,6 +21,9 @@ SMALL = 1000  # of more losses at once the mean is taken at once, or much memory
 ROOM = 8192  # so many numbers of a curve are kept one by one until they are sorted in
 BRISK = 80e-6  # seconds: what comes faster is not kept each time
 SPARSE = 32  # but one of so many
+TURN = (
+    5**0.5 - 1
+) / 2  # whose place among them moves on by this part of them: never in step with the batches of an epoch
 WHOLE = 4096  # of so many at the begin each is kept, however fast they come
 NOTHING = onp.zeros(0)
 ENOUGH = 64  # steps that tell how long one takes
@@ -42,6 +45,7 @@ def numbers(name: str, value: Any) -> Any:
     return float(onp.add.reduce(raw, None, onp.float64)) / raw.size
 
 
+@onp.errstate(all="ignore")  # of a run that went astray
 def _means(values: list) -> onp.ndarray:
     """Return the mean of each number or array, all at once: a call of NumPy for each would take longer."""
     arrays = set(map(type, values)) == {onp.ndarray} and {v.ndim for v in values} == {1}
@@ -50,6 +54,7 @@ def _means(values: list) -> onp.ndarray:
     return onp.add.reduceat(onp.concatenate(parts), onp.cumsum(sizes) - sizes, dtype=onp.float64) / sizes
 
 
+@onp.errstate(all="ignore")  # of a run that went astray
 def _joined(rows: onp.ndarray, starts: onp.ndarray) -> onp.ndarray:
     """Return stretches, each made of the rows (last step, how many, sum, least, greatest) from a start to the next one."""
     last = rows[[*(starts[1:] - 1), -1], 0]
@@ -68,6 +73,8 @@ class Thinned:
         self.count = 0  # so many came; whoever hears of one adds it
         self.next, self.by = 1, 0.0
         self._gap = 1
+        self.thinned = False  # was any passed by?
+        self._turn = 0.0
         self._paced = 0, perf_counter()  # count and time since which the speed is measured
 
     def begin(self, now: float) -> None:
@@ -83,11 +90,16 @@ class Thinned:
             brisk = now - then < BRISK * (self.count - before)
             self._gap = SPARSE if brisk and self.count >= WHOLE else 1
             self._paced = self.count, now
-        self.next, self.by = self.count + self._gap, now + SPARSE * BRISK
+        if self._gap == 1:
+            self.next = self.count + 1
+            return
+        self._turn, self.thinned = (self._turn + TURN) % 1, True
+        self.next = (self.count // SPARSE + 1) * SPARSE + int(self._turn * SPARSE)
+        self.by = now + 2 * SPARSE * BRISK
 
     def held_up(self, now: float) -> None:
         """Do not take it for slow because the looking took its time."""
-        self._paced, self.by = (self.count, now), now + SPARSE * BRISK
+        self._paced, self.by = (self.count, now), now + 2 * SPARSE * BRISK
 
 
 class Curve(Thinned):
@@ -128,6 +140,7 @@ class Curve(Thinned):
         self.settle()
         return self._last
 
+    @onp.errstate(all="ignore")
     def settle(self) -> None:
         """Sort what was added into the stretches."""
         n = min(len(self.values), len(self.steps))  # Ctrl-C may have come between a step and its number
@@ -162,6 +175,7 @@ class Curve(Thinned):
         """Return (last step, mean, least, greatest) of each stretch."""
         return [(int(step), mean, low, high) for step, mean, low, high in self._table().tolist()]
 
+    @onp.errstate(all="ignore")
     def _table(self) -> onp.ndarray:
         self.settle()
         step, n, total, low, high = self._stretches.T
@@ -174,7 +188,8 @@ class Curve(Thinned):
             return ""
         if self._bad == self._since:
             return f"not finite from step {self.first_bad:,} on"
-        return f"{self._bad:,} not finite, the first at step {self.first_bad:,}"
+        seen = " of those looked at" if self.thinned else ""
+        return f"{self._bad:,}{seen} not finite, the first at step {self.first_bad:,}"
 
     def sent(self) -> dict:
         """Return {rows: bytes of float64, first: [step, number], last, bad: words}, numbers as text where not finite."""

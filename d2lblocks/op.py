@@ -127,6 +127,10 @@ class Op(Recorded, Rich):
                 return a._trace.call(self, args, settings)
             else:
                 raw.append(a if a is None and self.optional else plain(a, self.title))
+        if state.trace is not None and first is not None:
+            return state.trace.call(
+                self, args, settings
+            )  # of arrays that were there before: they may be others next time
         try:
             z = self.forward(*raw, **settings) if settings else self.forward(*raw)
         except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as problem:
@@ -364,6 +368,8 @@ def _ours(thing: Any) -> bool:
 
 def refuse_recorded(x: Variable) -> None:
     """Raise if x is in a graph being recorded: writing into it would falsify gradients."""
+    if state.trace is not None:
+        state.trace.refuse()  # a program writes nowhere
     if state.recording and x._node is not None:
         raise NotRecordedError(
             "in-place write refused inside autograd.record(): this array is in the computational graph, and overwriting it "

@@ -135,7 +135,9 @@ class Plan:
 
     def _buffer(self, value: Any) -> onp.ndarray:
         dead = self.dead.get(value.size * value.dtype.itemsize)
-        return dead.pop().view(value.dtype).reshape(value.shape) if dead else empty(value.shape, value.dtype)
+        return (
+            dead.pop().reshape(-1).view(value.dtype).reshape(value.shape) if dead else empty(value.shape, value.dtype)
+        )
 
     def _drop(self, buffer: onp.ndarray) -> None:
         self.dead.setdefault(buffer.nbytes, []).append(buffer)

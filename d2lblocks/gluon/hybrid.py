@@ -52,6 +52,9 @@ class HybridBlock(Block):
 
         There is one program per kind of inputs (shapes, dtypes, training or not). Its buffers are made in advance
         (static_alloc, static_shape), whether asked for or not. See d2lblocks/graph.py.
+
+        Arrays that the forward takes from elsewhere are read anew in each call; one that it writes into lets it run as it is
+        written. What plain Python does in it, such as print or self.n += 1, happens while it is noted, and not afterwards.
         """
         self.__dict__.update(_active=active, _programs=Programs() if active else None)
         super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape)

@@ -2,7 +2,8 @@
 
 While a forward is traced its arrays are stand-ins: they have shapes and go through operations, but nobody may look at
 their numbers, since the program is for other numbers, too. An `if` on them is an error; whatever else cannot be noted
-down (writing in place, random numbers drawn by hand) lets the block run as it is written.
+down (writing in place, random numbers drawn by hand) lets the block run as it is written. Arrays that were there before
+are values of the program, too: they may hold other numbers at the next call.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ def _asked(name: str) -> Callable:
     """Return a method that says which line asks for numbers."""
 
     def method(self: Traced, *args: Any, **kwargs: Any) -> Any:
+        if self._number in self._trace.free:
+            raise Untraceable
         frame: Any = sys._getframe(1)
         while frame and frame.f_globals.get("__name__", "").startswith("d2lblocks"):
             frame = frame.f_back
@@ -97,6 +100,7 @@ class Trace:
         self.values: list[Value] = []
         self.steps: list[Step] = []
         self.held: dict[int, Traced] = {}
+        self.free: set[int] = set()  # values that neither an input nor a parameter has gone into
         self.flags = state.recording, state.training
         self.drawn = 0  # random words drawn by steps, which will draw them again
         self.before = _drawn()
@@ -109,26 +113,37 @@ class Trace:
         self.values.append(Value(raw, held))
         return Traced(self, raw, len(self.values) - 1)
 
-    def hold(self, x: ndarray) -> Traced:
-        """Return the stand-in of a parameter's array, or of another that is there before."""
+    def refuse(self) -> None:
+        """Let the block run as it is written: it does what would be done once only."""
+        raise Untraceable
+
+    def hold(self, x: ndarray, free: bool = False) -> Traced:
+        """Return the stand-in of a parameter's array, or of another that is there before (a free one)."""
         if x._node is not None and type(x._node) is not Leaf:
             raise Untraceable
         found = self.held.get(id(x))
         if found is None:
             found = self.held[id(x)] = self._new(x._data, x)
+            self.free |= {found._number} if free else set()
         return found
 
     def call(self, op: Op, args: tuple, settings: dict) -> Any:
         """Compute a step with the numbers of this call, and note it."""
         if (state.recording, state.training) != self.flags:
             raise Untraceable
-        stand_ins = [self.hold(a) if type(a) is ndarray else a for a in args]
+        stand_ins = [self.hold(a, True) if type(a) is ndarray else a for a in args]
         if any(type(a) is Traced and a._trace is not self for a in stand_ins):
             raise Untraceable
         drawn = _drawn()
-        z = op.apply(tuple([wrap(a._raw) if type(a) is Traced else a for a in stand_ins]), settings)
+        state.trace = None
+        try:
+            z = op.apply(tuple([wrap(a._raw) if type(a) is Traced else a for a in stand_ins]), settings)
+        finally:
+            state.trace = self
         self.drawn += _drawn() - drawn
         outs = tuple([self._new(part._data) for part in (z if type(z) is tuple else (z,))])
+        if all(a._number in self.free for a in stand_ins if type(a) is Traced):
+            self.free.update(y._number for y in outs)
         places = [a._number if type(a) is Traced else Plain(a) for a in stand_ins]
         self.steps.append(Step(op, places, settings, [y._number for y in outs]))
         return outs if type(z) is tuple else outs[0]

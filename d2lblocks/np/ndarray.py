@@ -97,25 +97,30 @@ class ndarray(Variable, Rich):
 
     # ---------------------------------------------------------------------------------------- out to Python
 
+    def _numbers(self) -> onp.ndarray:
+        if state.trace is not None:
+            state.trace.refuse()  # what Python does with numbers is no part of a program
+        return self._data
+
     def asnumpy(self) -> onp.ndarray:
         """Return a copy as an official NumPy array; this leaves the tape."""
-        return self._data.copy()
+        return self._numbers().copy()
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> onp.ndarray:
-        return self._data.astype(dtype) if dtype is not None else self._data.copy()
+        return self._numbers().astype(dtype or self.dtype)
 
     def item(self, *args: Any) -> Any:
         """Return one entry as a Python number."""
-        return self._data.item(*args)
+        return self._numbers().item(*args)
 
     def tolist(self) -> Any:
         """Return nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._numbers().tolist()
 
     def _single(self) -> Any:
         if self._data.size != 1:
             raise TypeError(f"only size-1 arrays can be converted to Python scalars, this one has shape {self.shape}")
-        return self._data.item()
+        return self._numbers().item()
 
     def __float__(self) -> float:
         return float(self._single())
@@ -125,12 +130,10 @@ class ndarray(Variable, Rich):
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
-            raise ArgumentError(
-                f"The truth value of an ndarray with multiple elements is ambiguous {self.shape}; ask x.any() or x.all()."
-                if self._data.size
-                else "The truth value of an empty array is ambiguous; ask x.size > 0."
-            )
-        return bool(self._data.item())
+            many = f"an ndarray with multiple elements is ambiguous {self.shape}; ask x.any() or x.all()."
+            none = "an empty array is ambiguous; ask x.size > 0."
+            raise ArgumentError(f"The truth value of {many if self._data.size else none}")
+        return bool(self._numbers().item())
 
     def __len__(self) -> int:
         if not self._data.ndim:

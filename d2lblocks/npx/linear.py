@@ -24,7 +24,7 @@ class Layer(Op):
     def apply(self, args: tuple, settings: dict) -> Any:
         """Do what Op.apply does."""
         x, weight, bias = args
-        if not (type(x) is type(weight) is type(bias) is ndarray):
+        if not (type(x) is type(weight) is type(bias) is ndarray) or state.trace is not None:
             return super().apply(args, settings)
         raw = [x._data, weight._data, bias._data]
         flatten, act = settings.get("flatten", True), settings.get("act")

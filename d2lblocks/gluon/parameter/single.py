@@ -246,10 +246,12 @@ class Parameter(Rich):
         """Return the array of every context."""
         if self._data is None:
             self._ready()
-        return list(self._copies)
+        return [x if state.trace is None else state.trace.hold(x) for x in self._copies]
 
     def grad(self, ctx: Context | None = None) -> ndarray:
         """Return the gradient; zeros before any backward()."""
+        if state.trace is not None:
+            state.trace.refuse()
         return self._grad(self._ready(ctx))
 
     def _grad(self, data: ndarray) -> ndarray:
@@ -259,7 +261,7 @@ class Parameter(Rich):
 
     def list_grad(self) -> list[ndarray]:
         """Return the gradient of every context."""
-        return [self._grad(x) for x in self.list_data()]
+        return [self._grad(x) for x in self.list_data()] if state.trace is None else state.trace.refuse()
 
     def list_ctx(self) -> list[Context]:
         """Return where the parameter lives, or will live."""

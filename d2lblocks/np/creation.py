@@ -140,7 +140,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", ctx: 
     if isinstance(fill_value, ndarray) and fill_value._node is not None and state.recording and out is None:
         return broadcast_to(fill_value.astype(as_dtype(dtype or fill_value.dtype), copy=False), shape=_shape(shape))
     if dtype is None:
-        dtype = getattr(fill_value, "dtype", bool if isinstance(fill_value, bool) else None)
+        dtype = fill_value.dtype if isinstance(fill_value, ndarray) else None
+        dtype = bool if isinstance(fill_value, bool | onp.bool_) else dtype
     fill_value = raw_value(fill_value)
     made = _made(_allocated(onp.empty, shape, dtype, order), ctx)
     made._data[...] = fill_value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from typing import Any
 
 import numpy as onp
@@ -108,7 +109,7 @@ def multi_dot(arrays: Any) -> Any:
 @composed
 def matrix_power(a: Any, n: int) -> Any:
     """Return a a ... a, n times; of the inverse if n is negative."""
-    if not isinstance(n, int):
+    if not isinstance(n, numbers.Integral):
         raise ArgumentError(f"matrix_power: the exponent must be a whole number, got {n!r}.")
     if n == 0:
         return a * 0 + a._wrap(onp.eye(a.shape[-1], dtype=a.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as onp
@@ -230,7 +231,7 @@ def _(g, z, a, repeats, axis=None):
 @composed
 def tile(A, reps):
     """Lay out copies of A, reps times along each axis."""
-    reps = (reps,) if isinstance(reps, int) else tuple(reps)
+    reps = (reps,) if isinstance(reps, numbers.Integral) else tuple(reps)
     ndim = max(A.ndim, len(reps))
     shape = (1,) * (ndim - A.ndim) + A.shape
     reps = (1,) * (ndim - len(reps)) + reps
@@ -293,13 +294,14 @@ def split(ary, indices_or_sections, axis=0):
     """Cut into equal sections, or at the given places, along `axis`; gives a list."""
     axis = _axes(axis, ary.ndim)[0]
     n = ary.shape[axis]
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, numbers.Integral):
         if indices_or_sections < 1 or n % indices_or_sections:
             raise ArgumentError(
                 f"array split does not result in an equal division: {n} entries into {indices_or_sections} sections."
             )
-        step = n // indices_or_sections
-        cuts = list(range(step, n, step)) if step else [0] * (indices_or_sections - 1)
+        sections = int(indices_or_sections)
+        step = n // sections
+        cuts = list(range(step, n, step)) if step else [0] * (sections - 1)
     else:
         cuts = [int(i) for i in indices_or_sections]
     front = (slice(None),) * _axes(axis, ary.ndim)[0]
@@ -309,7 +311,7 @@ def split(ary, indices_or_sections, axis=0):
 @composed
 def array_split(ary, indices_or_sections, axis=0):
     """Cut into sections along `axis`; the first ones are one longer where it does not come out even."""
-    if not isinstance(indices_or_sections, int):
+    if not isinstance(indices_or_sections, numbers.Integral):
         return split(ary, indices_or_sections, axis)
     if indices_or_sections < 1:
         raise ArgumentError(f"array_split: the number of sections must be at least 1, got {indices_or_sections}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as onp
@@ -63,7 +64,7 @@ def dot(a, b, out=None):
 @composed
 def tensordot(a, b, axes: Any = 2):
     """Return the sum of products over the given axes of a and b."""
-    if isinstance(axes, int):
+    if isinstance(axes, numbers.Integral):
         axes = tuple(range(a.ndim - axes, a.ndim)), tuple(range(axes))
     left, right = (tuple(x) if isinstance(x, tuple | list) else (x,) for x in axes)
     left, right = _axes(left, a.ndim), _axes(right, b.ndim)

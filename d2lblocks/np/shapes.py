@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as onp
@@ -199,8 +200,8 @@ def diag_indices_from(arr: ndarray) -> tuple:
 @composed
 def unravel_index(indices: Any, shape: tuple, order: Any = "C") -> tuple:
     """Return the places in an array of this shape of flat positions."""
-    if isinstance(indices, int):
-        return tuple(int(part) for part in onp.unravel_index(indices, shape, order))
+    if isinstance(indices, numbers.Integral):
+        return tuple(int(part) for part in onp.unravel_index(int(indices), shape, order))
     return tuple(wrap(part) for part in onp.unravel_index(indices._data.astype(onp.int64), shape, order))
 
 

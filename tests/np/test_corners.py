@@ -3,7 +3,7 @@
 import numpy as onp
 import pytest
 
-from d2lblocks import autograd, np, npx
+from d2lblocks import autograd, gluon, np, npx
 from d2lblocks.errors import ArrayTypeError, MXNetError
 
 
@@ -180,3 +180,19 @@ def test_the_gradient_of_a_constant_gradient_is_0(name):
         mixed = (autograd.grad(FLAT[name](x), x, create_graph=True)[0] * x).sum()
     mixed.backward()
     onp.testing.assert_allclose(x.grad.asnumpy(), first.asnumpy())
+
+
+def test_numbers_of_numpy_count_as_numbers_of_python():
+    """As in MXNet 1.9.1: a batch size that came out of NumPy, a mean that fills an array."""
+    for value in (onp.float64(3), onp.int64(3), onp.mean([3, 3]), onp.array(3.0)):
+        assert np.full((2,), value).dtype == onp.float32
+    assert np.full((2,), onp.bool_(True)).dtype == bool and np.full((2,), np.array(3, dtype="int32")).dtype == onp.int32
+    x, two = np.arange(8).reshape(2, 4), onp.int64(2)
+    assert (
+        [part.shape for part in np.split(x, two, axis=1)] == [part.shape for part in np.hsplit(x, two)] == [(2, 2)] * 2
+    )
+    assert len(np.array_split(x, two)) == 2 and np.tile(x, two).shape == (2, 8)
+    assert np.tensordot(x, x.T, onp.int64(1)).shape == (2, 2) and np.linalg.matrix_power(np.eye(2) * 2, two)[0, 0] == 4
+    assert np.unravel_index(onp.int64(3), (2, 2)) == (1, 1)
+    assert gluon.nn.Dropout(onp.float32(0.5))._rate == 0.5
+    assert len(gluon.data.DataLoader(gluon.data.ArrayDataset(x), two)) == 1

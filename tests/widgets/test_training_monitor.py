@@ -87,7 +87,7 @@ def test_watch_adds_few_calls_to_a_step(by, hybrid):
 
     for _ in range(4):  # till everything is noted that is noted once
         step()
-    plain = calls_of_steps(step, 50)
+    plain = min(calls_of_steps(step, 50) for _ in range(2))  # once something else may come to its end
     monitor = {
         "trainer": lambda: watch(trainer, loss), "net": lambda: watch(net, loss), "steps": lambda: watch(trainer),
         "hand": lambda: watch(net),

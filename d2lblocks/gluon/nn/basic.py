@@ -130,7 +130,7 @@ class Dropout(HybridBlock):
     """In training, set each number to 0 with probability `rate` and scale the rest by 1 / (1 - rate)."""
 
     def __init__(self, rate: float, axes: Any = (), **kwargs: Any):
-        if isinstance(rate, bool) or not isinstance(rate, int | float):
+        if isinstance(rate, bool) or not isinstance(rate, numbers.Real):
             raise ArrayTypeError(f"Dropout: rate must be a number, got {rate!r}.")
         if not 0 <= rate <= 1:
             raise ArgumentError(f"Dropout: rate must lie in [0, 1], got {rate}.")

@@ -30,6 +30,10 @@ class Loss(HybridBlock):
         ndim = loss.ndim
         if ndim < 2:
             return loss
+        if not -ndim <= self._batch_axis < ndim:
+            raise ArgumentError(
+                f"{type(self).__name__}: batch_axis={self._batch_axis} is no axis of a loss of shape {loss.shape}."
+            )
         return loss.mean(axis=tuple([i for i in range(ndim) if i != self._batch_axis % ndim]))
 
     def _check_label(self, label: Any) -> None:

@@ -110,7 +110,17 @@ def fully_connected(data: ndarray, weight: ndarray, bias: ndarray | None = None,
     Shapes:
         data: (n, ...) if flatten else (..., k);  weight: (m, k);  bias: (m,);  result: (n, m) or (..., m)
     """
+    if num_hidden is not None:
+        _check_size("fully_connected", "num_hidden", num_hidden, weight, 0)
     return dense.apply((data, weight, None if no_bias else bias), {"flatten": flatten, "act": act})
+
+
+def _check_size(function: str, name: str, said: int, weight: Any, axis: int) -> None:
+    if said != weight.shape[axis]:
+        raise ArgumentError(
+            f"{function}: {name} is {said}, but the weight of shape {weight.shape} has {weight.shape[axis]} on axis {axis}; "
+            f"leave {name} out, or make a weight of that size."
+        )
 
 
 def folded(x: Any) -> Any:
@@ -160,6 +170,9 @@ def _(g, z, data, weight):
 def embedding(data: ndarray, weight: ndarray, input_dim: int | None = None, output_dim: int | None = None,
               dtype: Any = "float32", sparse_grad: bool = False) -> ndarray:  # fmt: skip
     """Return row data_i of `weight` for every entry: (...), (n, k) -> (..., k)."""
+    for axis, (name, said) in enumerate({"input_dim": input_dim, "output_dim": output_dim}.items()):
+        if said is not None:
+            _check_size("embedding", name, said, weight, axis)
     raw, n = data._data, weight.shape[0]
     if raw.size and not (raw.min() >= 0 and raw.max() < n):
         bad = raw[~((raw >= 0) & (raw < n))].reshape(-1)[0]

@@ -3,7 +3,8 @@
 import numpy as onp
 import pytest
 
-from d2lblocks import autograd, gluon, np, optimizer
+from d2lblocks import autograd, gluon, np, npx, optimizer
+from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.gluon import nn
 
 
@@ -98,3 +99,30 @@ def test_setting_a_scheduled_learning_rate_is_a_user_warning_raised():
         rule.set_learning_rate(0.5)
     with pytest.raises(ValueError):
         rule.set_learning_rate(0.5)
+
+
+def test_sizes_said_twice_must_agree():
+    x, w = np.ones((1, 3)), np.ones((2, 3))
+    assert npx.fully_connected(x, w, num_hidden=2, no_bias=True).shape == (1, 2)
+    with pytest.raises(ArgumentError, match=r"num_hidden is 7, but the weight of shape \(2, 3\) has 2"):
+        npx.fully_connected(x, w, num_hidden=7, no_bias=True)
+    assert npx.embedding(np.array([1]), w, input_dim=2, output_dim=3).shape == (1, 3)
+    for said in ({"input_dim": 9}, {"output_dim": 5}):
+        with pytest.raises(ArgumentError, match=f"{next(iter(said))} is {next(iter(said.values()))}"):
+            npx.embedding(np.array([1]), w, **said)
+    with pytest.raises(ArgumentError, match="batch_axis=5 is no axis"):
+        gluon.loss.L2Loss(batch_axis=5)(np.ones((3, 2)), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("examples", [["a", "b"], [{"x": 1}, {"x": 2}], [[1, 2], [3, 4, 5]], [None, None]])
+def test_a_batch_of_what_is_no_number_is_refused(examples):
+    with pytest.raises(ArrayTypeError, match="Give a batchify_fn"):
+        list(gluon.data.DataLoader(gluon.data.SimpleDataset(examples), 2))
+
+
+def test_transforms_say_what_they_take():
+    transforms = gluon.data.vision.transforms
+    with pytest.raises(ArrayTypeError, match=r"write np\.array\(x, dtype='uint8'\)"):
+        transforms.ToTensor()(onp.ones((2, 2, 3), dtype="uint8"))
+    with pytest.raises(ArgumentError, match=r"got shape \(2, 2\); ToTensor makes such"):
+        transforms.Normalize(0.1, 0.2)(np.ones((2, 2)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, kind_of
 from d2lblocks.gluon.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from d2lblocks.np.moves import stack
 from d2lblocks.np.ndarray import ndarray, wrap
@@ -21,7 +21,18 @@ def default_batchify_fn(data: list) -> Any:
     shapes = sorted({getattr(x, "shape", ()) for x in data})
     if len(shapes) > 1:
         raise ArgumentError(f"A batch needs examples of one shape, got {shapes}. Pad them, or give a batchify_fn.")
-    return stack(data) if isinstance(data[0], ndarray) else wrap(onp.asarray(data))
+    if isinstance(data[0], ndarray):
+        return stack(data)
+    try:
+        raw = onp.asarray(data)
+    except ValueError:  # lists of different lengths
+        raw = onp.zeros(0, object)
+    if raw.dtype.kind not in "biuf":
+        raise ArrayTypeError(
+            f"A batch is made of numbers or arrays of one shape, got {kind_of(data[0])}s such as {data[0]!r:.60}. Give a "
+            "batchify_fn that makes of a list of examples what the net takes."
+        )
+    return wrap(raw)
 
 
 class DataLoader:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, kind_of
 from d2lblocks.np.creation import array
 from d2lblocks.np.ndarray import ndarray, wrap
 
@@ -38,6 +38,10 @@ class ToTensor:
     """(h, w, c) in 0 .. 255 -> (c, h, w) float32 in [0, 1]; with a batch axis in front if there is one."""
 
     def __call__(self, x: ndarray) -> ndarray:
+        if not isinstance(x, ndarray):
+            raise ArrayTypeError(
+                f"ToTensor takes an array of d2lblocks, got {kind_of(x)}; write np.array(x, dtype='uint8')."
+            )
         if x.ndim not in (3, 4):
             raise ArgumentError(f"ToTensor takes (h, w, c) or (n, h, w, c), got shape {x.shape}.")
         return wrap(onp.ascontiguousarray(onp.moveaxis(x._data, -1, -3), onp.float32) / onp.float32(255))
@@ -50,6 +54,8 @@ class Normalize:
         self._mean, self._std = (onp.asarray(v, onp.float32).reshape(-1, 1, 1) for v in (mean, std))
 
     def __call__(self, x: ndarray) -> ndarray:
+        if x.ndim not in (3, 4):
+            raise ArgumentError(f"Normalize takes (c, h, w) or (n, c, h, w), got shape {x.shape}; ToTensor makes such.")
         return (x - array(self._mean)) / array(self._std)
 
 

@@ -1,6 +1,7 @@
 """One browser, one bare page and one JupyterLab for all tests of this folder; all end with its last test."""
 
 import pytest
+from ipywidgets import Widget
 
 from tests.browser import chromium
 from tests.browser.bare import PAGE, Bare
@@ -11,6 +12,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens_on():
+    yield
+    Widget.close_all()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,34 +27,6 @@ def deep():
     return net
 
 
-class Shell:
-    """Runs functions as a notebook runs cells."""
-
-    def __init__(self):
-        self.events, self._jobs = self, {"pre_run_cell": [], "post_run_cell": []}
-
-    def register(self, event, job):
-        self._jobs[event].append(job)
-
-    def unregister(self, event, job):
-        self._jobs[event].remove(job)
-
-    def run(self, cell):
-        for job in self._jobs["pre_run_cell"]:
-            job(None)
-        out = cell()
-        for job in self._jobs["post_run_cell"]:
-            job(None)
-        return out
-
-
-@pytest.fixture
-def shell(monkeypatch):
-    made = Shell()
-    monkeypatch.setattr(live, "get_ipython", lambda: made)
-    return made
-
-
 def table(w):
     """Return the rows as the browser reads them: columns of the tree, some replaced by the patch."""
     columns = {**w.tree, **w.patch}

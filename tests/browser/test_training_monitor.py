@@ -42,6 +42,15 @@ def test_nothing_yet_is_said(bare):
     expect(root.locator(".run-curves")).to_contain_text("Nothing recorded yet")
 
 
+def test_a_point_without_neighbours_is_drawn(bare):
+    monitor = watch(nn.Dense(3, in_units=4))
+    monitor.record(accuracy=0.9)
+    for value in (1.0, float("nan"), 2.0, 3.0):
+        monitor.record(loss=value)
+    monitor.stop()
+    assert bare.show(monitor).locator(".run-alone").count() == 2
+
+
 def test_a_loss_that_breaks_is_named(bare):
     net = nn.Dense(3, in_units=4)
     net.initialize()

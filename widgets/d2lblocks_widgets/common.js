@@ -332,7 +332,7 @@ export function line(points) {
   let pen = "M";
   return points.map(([x, y]) => {
     if (!Number.isFinite(x) || !Number.isFinite(y)) return (pen = "M"), "";
-    const step = `${pen}${x.toFixed(1)} ${y.toFixed(1)}${pen === "M" ? "h0" : ""}`; // so that a point alone is drawn
+    const step = `${pen}${x.toFixed(1)} ${y.toFixed(1)}`;
     pen = "L";
     return step;
   }).join("");

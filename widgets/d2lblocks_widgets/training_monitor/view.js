@@ -76,7 +76,10 @@ function render({ model, el }) {
       const low = points.map((p) => [X(p[0]), y(p[2])]), high = points.map((p) => [X(p[0]), y(p[3])]);
       const color = `--c:var(--d2l-${"abcdef"[i % 6]})`;
       inner.append(s("path", { class: "run-band", style: color, d: between(low, high) }));
-      inner.append(s("path", { class: "d2l-line", style: color, d: line(points.map((p) => [X(p[0]), y(p[1])])) }));
+      const means = points.map((p) => [X(p[0]), y(p[1])]), there = (k) => Number.isFinite(means[k]?.[1]);
+      inner.append(s("path", { class: "d2l-line", style: color, d: line(means) }));
+      means.forEach(([cx, cy], k) => there(k) && !there(k - 1) && !there(k + 1)
+        && inner.append(s("circle", { class: "run-alone", style: color, cx, cy, r: 3 }))); // a line needs two points
       svg.setAttribute("aria-label", `${name} by step: ${said(oldest)} at step ${text(begun)}, ${said(last)} at step ${text(end)}${
         bad && `; ${bad}`}`);
       return h("div", {}, h("h4", {}, `${name} ${said(last)}`, bad && h("span", { class: "run-bad" }, ` ${bad}`)), svg);

@@ -170,9 +170,10 @@ def _(g, z, data, weight):
 def embedding(data: ndarray, weight: ndarray, input_dim: int | None = None, output_dim: int | None = None,
               dtype: Any = "float32", sparse_grad: bool = False) -> ndarray:  # fmt: skip
     """Return row data_i of `weight` for every entry: (...), (n, k) -> (..., k)."""
-    for axis, (name, said) in enumerate({"input_dim": input_dim, "output_dim": output_dim}.items()):
-        if said is not None:
-            _check_size("embedding", name, said, weight, axis)
+    if input_dim is not None:
+        _check_size("embedding", "input_dim", input_dim, weight, 0)
+    if output_dim is not None:
+        _check_size("embedding", "output_dim", output_dim, weight, 1)
     raw, n = data._data, weight.shape[0]
     if raw.size and not (raw.min() >= 0 and raw.max() < n):
         bad = raw[~((raw >= 0) & (raw < n))].reshape(-1)[0]

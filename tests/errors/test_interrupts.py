@@ -93,8 +93,11 @@ class Run:
         self.trainer.optimizer._index_update_count.update(dict.fromkeys(range(4), count))
 
 
+moved_together = pytest.mark.skipif(not walk.ready(), reason="without machine code each weight is moved by itself")
+
+
 @covers("P5")
-@pytest.mark.skipif(not walk.ready(), reason="without machine code each weight is moved by itself")
+@moved_together
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("rule", [("sgd", {"momentum": 0.9}), ("adam", {})], ids=["sgd", "adam"])
 def test_ctrl_c_anywhere_in_a_training_step(hybrid, rule):
@@ -132,7 +135,7 @@ def test_ctrl_c_anywhere_in_a_training_step(hybrid, rule):
 
 
 @covers("P5")
-@pytest.mark.skipif(not walk.ready(), reason="without machine code each weight is moved by itself")
+@moved_together
 @pytest.mark.parametrize("hybrid", [False, True])
 @pytest.mark.parametrize("first", [False, True])
 def test_ctrl_c_leaves_nothing_half_done_for_the_next_step(hybrid, first):

@@ -250,18 +250,18 @@ class Parameter(Rich):
 
     def grad(self, ctx: Context | None = None) -> ndarray:
         """Return the gradient; zeros before any backward()."""
-        if state.trace is not None:
-            state.trace.refuse()
         return self._grad(self._ready(ctx))
 
     def _grad(self, data: ndarray) -> ndarray:
+        if state.trace is not None:
+            state.trace.refuse()
         if data.grad is None:
             raise MXNetError(f"Cannot get gradient array for Parameter '{self.name}' because grad_req='null'")
         return data.grad
 
     def list_grad(self) -> list[ndarray]:
         """Return the gradient of every context."""
-        return [self._grad(x) for x in self.list_data()] if state.trace is None else state.trace.refuse()
+        return [self._grad(x) for x in self.list_data()]
 
     def list_ctx(self) -> list[Context]:
         """Return where the parameter lives, or will live."""

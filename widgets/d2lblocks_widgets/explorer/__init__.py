@@ -105,11 +105,9 @@ class Explorer(Widget):
 
     def retire(self) -> None:
         """Follow the net no more, and do not keep it: widgets that were displayed stay in memory."""
-        if hasattr(self, "_live"):
+        if hasattr(self, "_live") and self.follows:
             self._live.close()
-            net = self._held()
-            self._held = self._held if net is None else ref(net)
-            self._parameters = WeakValueDictionary(self._parameters)
+            self._held, self._parameters = ref(self._net), WeakValueDictionary(self._parameters)
             self.follows = False
 
     @t.validate("selected")

@@ -35,12 +35,13 @@ class Live:
 
     def _heard(self, thing: Any, how: str) -> None:
         self._changed |= how != "step"
-        if time.perf_counter() >= self._rest_until and self._is_newest():
+        if time.perf_counter() >= self._rest_until and self._newest_of() is not None:
             self._now(False)
 
-    def _is_newest(self) -> bool:
+    def _newest_of(self) -> Block | None:
+        """Return the net if this is its newest view."""
         net = self._net()
-        return net is not None and _newest.get(net) is self
+        return net if net is not None and _newest.get(net) is self else None
 
     def _cell_starts(self, *_: Any) -> None:
         self._rest_until = time.perf_counter() + EVERY
@@ -65,5 +66,6 @@ class Live:
             self._events.unregister("pre_run_cell", self._cell_starts)
             self._events.unregister("post_run_cell", self._cell_ended)
             self._events = None
-        if self._is_newest():
-            del _newest[self._net()]  # type: ignore[arg-type]
+        net = self._newest_of()
+        if net is not None:
+            del _newest[net]

@@ -23,7 +23,7 @@ from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.style import number as written
 from d2lblocks_widgets._picture import curve_img
 from d2lblocks_widgets._widget import Widget
-from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse, numbers
+from d2lblocks_widgets.training_monitor.log import BINS, Curve, Ended, Histograms, Pulse, numbers
 
 SHOWN = 8  # so many parameters fit on a page
 FEW = 4  # and so many curves, where there are no scripts
@@ -49,7 +49,7 @@ class TrainingMonitor(Widget):
         self._values, self._gradients = Histograms(names), Histograms(names)
         self._pulse = Pulse(self._push, self._look, trainer)
         self._display_id, self._shown = uuid4().hex, False
-        self._done = self._closed = False
+        self._closed = False
         self._paced = 0, perf_counter()  # the step and the time from which the rate is measured
         self._endings: list[Callable] = []
         self._spreads: list[str] = []  # of the parameters when it was stopped
@@ -68,7 +68,7 @@ class TrainingMonitor(Widget):
         Without a trainer to listen to, each call is a step.
         """
         pulse, kept = self._pulse, False  # one function, and one object that is looked into: it is called at every step
-        if pulse.ended:
+        if type(pulse.trainer) is Ended:
             return
         for name in values:
             curve = pulse.curves[name]
@@ -76,8 +76,8 @@ class TrainingMonitor(Widget):
             if count >= curve.next or (not count & 7 and perf_counter() >= curve.by):
                 kept = True
                 curve.looked(perf_counter())
-                curve.add(pulse.step + pulse.counts, numbers(name, values[name]))
-        if pulse.counts:
+                curve.add(pulse.count + 1 if pulse.trainer is None else pulse.step, numbers(name, values[name]))
+        if pulse.trainer is None:
             pulse.count += 1
         if kept:
             pulse.see(perf_counter())
@@ -102,16 +102,17 @@ class TrainingMonitor(Widget):
         try:
             self._look()
             with self.hold_sync():
-                self.step, self.running, self.paused = self._pulse.step, not self._done, paused
+                self.step, self.running, self.paused = self._pulse.step, not self._pulse.ended, paused
                 steps, seconds = self.step - self._paced[0], start - self._paced[1]
                 if steps > 1 or (steps and seconds >= self._every):  # a single one may have been begun before
                     self.rate, self._paced = round(steps / max(seconds, 1e-9), 1), (self.step, perf_counter())
                 self._pulse.loss.thinned |= self._pulse.thinned
                 kept = self._values.steps
+                sent = self.histograms.get("steps", ())
                 if (
-                    0 <= self.column < len(self.histograms.get("steps", ()))
-                ):  # the same step, where every second one went
-                    chosen = self.histograms["steps"][self.column]
+                    0 <= self.column < len(sent)
+                ):  # stay at the step that was chosen, though every second one may have gone
+                    chosen = sent[self.column]
                     self.column = min(range(len(kept)), key=lambda i: abs(kept[i] - chosen))
                 self.curves = {name: curve.sent() for name, curve in self._drawn().items()}
                 self.histograms = {
@@ -130,20 +131,19 @@ class TrainingMonitor(Widget):
 
     def _cell_ended(self, *_: Any) -> None:
         """Show the last state, also to readers of the saved notebook."""
-        moving = self.step > 0 and not self.paused and not self._done
+        moving = self.step > 0 and not self.paused and not self._pulse.ended
         if moving or self._pulse.step != self.step or any(curve.unsent for curve in self._pulse.curves.values()):
             self._push(paused=True)
             self._publish(update=True)
 
     def stop(self) -> None:
         """Watch no more; what was seen stays."""
-        if self._done:
+        if self._pulse.ended:
             return
-        self._done = True
+        self._pulse.end()
         for end in self._endings:
             end()
         self._endings.clear()
-        self._pulse.end()
         self._push()
         self._spreads = list(map(_spreads, self._parameters))
         self._parameters = []  # a widget that was displayed stays in memory, what it watched need not
@@ -301,7 +301,7 @@ def _listen(monitor: TrainingMonitor, what: Any, loss: Any) -> None:
 def _warn_of_others(loss: Block, monitor: TrainingMonitor) -> None:
     """Say so if another run is watched by the same loss: nothing tells whose a result is."""
     other = _losses.get(loss)
-    if other is not None and not other._done:
+    if other is not None and not other._pulse.ended:
         warn(
             f"watch: this {type(loss).__name__} is watched for another run too, and each would show the losses of both. Make "
             "a loss block for each net, or stop() the other monitor."

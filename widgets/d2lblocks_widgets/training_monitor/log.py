@@ -238,21 +238,24 @@ class Pulse(Thinned):
         self.loss, self._push, self._look = Curve(), push, look
         self.curves = defaultdict(Curve, loss=self.loss)
         self._steps, self._values = self.loss.steps, self.loss.values
-        self._trainer: Any = trainer
+        self.trainer: Any = trainer  # whose steps are counted
         self._first = 0 if trainer is None else trainer.steps
         self.due = 0.0  # when to push, by perf_counter()
         self.halt = 1  # the step at which to look, push or not
-        self.counts = trainer is None  # is it this that counts the steps?
-        self.ended = False
 
     @property
     def step(self) -> int:
         """How many steps there were."""
-        return self.count if self._trainer is None else self._trainer.steps - self._first
+        return self.count if self.trainer is None else self.trainer.steps - self._first
+
+    @property
+    def ended(self) -> bool:
+        """Is the run watched no more?"""
+        return type(self.trainer) is Ended
 
     def end(self) -> None:
         """Count no more, and keep no loss of a call that is under way."""
-        self._trainer, self._first, self.ended = Ended(self.step), 0, True
+        self.trainer, self._first = Ended(self.step), 0
         self.next, self.by = 1 << 62, float("inf")
 
     def __reduce__(self) -> tuple:
@@ -276,11 +279,9 @@ class Pulse(Thinned):
             return
         now = perf_counter()
         self.looked(now)
-        step = count if self._trainer is None else self._trainer.steps - self._first
-        if (
-            type(out) is ndarray and 0 < out._data.size <= SMALL
-        ):  # as below, but the calls would cost as much as all the rest
-            self._steps.append(step)
+        step = count if self.trainer is None else self.trainer.steps - self._first
+        if type(out) is ndarray and 0 < out._data.size <= SMALL:
+            self._steps.append(step)  # as below, but the calls would cost as much as all the rest
             self._values.append(out._data.copy())
             if len(self._values) > ROOM:
                 self.loss.settle()

@@ -27,7 +27,7 @@ from d2lblocks_widgets.training_monitor.log import BINS, Curve, Ended, Histogram
 
 SHOWN = 8  # so many parameters fit on a page
 FEW = 4  # and so many curves, where there are no scripts
-SHARE = 200  # after a push that took t seconds the next waits for at least SHARE * t: at most 0.5 % of a run
+SHARE = 400  # after a push that took t seconds the next waits for at least SHARE * t: at most 0.25 % of a run
 
 
 class TrainingMonitor(Widget):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import itertools
 import os
@@ -163,7 +164,7 @@ def write_all(f: BinaryIO, data: Any, crc: Checksum = UNCHECKED) -> None:
     if crc.wanted and crc.shares(len(view)):  # the system lets threads write by turns: they gain by their sums
         f.flush()
         at = f.tell()
-        crc.later(_Shared(f).write, view, at)
+        crc.later(functools.partial(_write_at, crc.handle(f)), view, at)
         f.seek(at + len(view))
         return
     step = CACHED if crc.wanted else PIECE
@@ -182,17 +183,8 @@ def write_rows(f: BinaryIO, raw: onp.ndarray, crc: Checksum = UNCHECKED) -> None
         crc.value()
 
 
-class _Shared:
-    """A file that stays open as long as a thread writes into it: its number must not become that of another file."""
-
-    def __init__(self, f: BinaryIO):
-        self._handle = os.dup(f.fileno())
-
-    def __del__(self) -> None:
-        os.close(self._handle)
-
-    def write(self, part: memoryview, at: int) -> None:
-        """Write every byte, from a place on."""
-        while part:
-            written = os.pwrite(self._handle, part, at)
-            part, at = part[written:], at + written
+def _write_at(handle: int, part: memoryview, at: int) -> None:
+    """Write every byte, from a place on."""
+    while part:
+        written = os.pwrite(handle, part, at)
+        part, at = part[written:], at + written

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import _thread
+import contextlib
 import functools
 import os
+import queue
 import zlib
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, BinaryIO
 
 CACHED = 1 << 19  # so much is moved and then summed while it is still in the processor's cache
 PIECE = 1 << 23  # so much a thread takes at most, or is moved at a time without a sum; Ctrl-C comes in between
@@ -22,7 +24,10 @@ class Checksum:
     Threads are far apart in memory, a piece each: the system gives it in pages of up to 2 MB, which two would fight for.
 
     Use it in `with`: at the end all that was asked for has been done, or given up. Raises what the work raises. Only a second
-    Ctrl-C can leave a thread at its piece for a moment.
+    Ctrl-C can leave a thread at its part for a moment.
+
+    The threads are the system's own, without an object of Python: when one of those dies, Python tells its registers, and a
+    Ctrl-C that comes at that moment is lost.
 
     Args:
         size: of the file; threads are worth their while for a large one.
@@ -33,19 +38,33 @@ class Checksum:
         self.wanted = wanted
         self._cores = min(4, _cores()) if size >= PIECE // 2 and hasattr(os, "preadv") else 1
         self._value = 0
-        self._pool: ThreadPoolExecutor | None = None
-        self._waiting: deque[tuple[Future | int, int]] = deque()
+        self._jobs: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
+        self._threads: list[_thread.LockType] = []  # each is let go when its thread has ended
+        self._given_up = False
+        self._handle: int | None = None
+        self._waiting: deque[tuple[_Piece | int, int]] = deque()
 
     def __enter__(self) -> Checksum:
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
+    def __exit__(self, kind: Any, *error: object) -> None:
         try:
             if kind is None:
                 self.value()
         finally:
-            if self._pool is not None:
-                self._pool.shutdown(cancel_futures=True)
+            self._given_up = True
+            for _ in range(self._cores):
+                self._jobs.put(None)
+            for ended in self._threads:
+                ended.acquire()
+            if self._handle is not None:
+                os.close(self._handle)
+
+    def handle(self, f: BinaryIO) -> int:
+        """Return a number of the file for threads: its own could become that of another file while one still writes."""
+        if self._handle is None:
+            self._handle = os.dup(f.fileno())
+        return self._handle
 
     def shares(self, n: int) -> bool:
         """Whether n bytes are work for `later`."""
@@ -66,17 +85,18 @@ class Checksum:
 
     def later(self, move: Callable[[memoryview, int], None], view: memoryview, at: int) -> None:
         """Go on with these bytes, once a thread has moved them part by part from or to the place `at` of the file."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._cores)
         rounds = -(-len(view) // (PIECE * self._cores))
         size = -(-len(view) // (rounds * self._cores))  # so that all have the same to do
         for start in range(0, len(view), size):
-            piece = view[start : start + size]
-            try:
-                share: Future | int = self._pool.submit(self._moved, move, piece, at + start)
-            except RuntimeError:  # no thread is to be had: the system has no more, or Python is about to end
-                share = self._moved(move, piece, at + start)
-            self._waiting.append((share, len(piece)))
+            part = view[start : start + size]
+            piece = _Piece(functools.partial(self._moved, move, part, at + start))
+            if len(self._threads) < self._cores:
+                self._start()
+            if self._threads:
+                self._jobs.put(piece)
+            else:
+                piece.do()
+            self._waiting.append((piece, len(part)))
             if len(self._waiting) > _AHEAD:
                 self._join()
 
@@ -90,14 +110,54 @@ class Checksum:
         piece, n = self._waiting.popleft()
         self._value = joined(self._value, piece if isinstance(piece, int) else piece.result(), n)
 
+    def _start(self) -> None:
+        ended = _thread.allocate_lock()
+        ended.acquire()
+        with contextlib.suppress(RuntimeError):  # none is to be had: the system has no more, or Python is about to end
+            _thread.start_new_thread(self._work, (ended,))
+            self._threads.append(ended)
+
+    def _work(self, ended: _thread.LockType) -> None:
+        while (piece := self._jobs.get()) is not None:
+            piece.do()
+            del piece  # or it would hold its memory while this waits for the next
+        ended.release()
+
     def _moved(self, move: Callable[[memoryview, int], None], piece: memoryview, at: int) -> int:
         """Move a piece; gives back its sum."""
         total, step = 0, CACHED if self.wanted else PIECE
         for start in range(0, len(piece), step):
+            if self._given_up:
+                break
             part = piece[start : start + step]
             move(part, at + start)
             total = zlib.crc32(part, total) if self.wanted else 0
         return total
+
+
+class _Piece:
+    """Work for any thread, and what comes of it for the one that asked for it."""
+
+    def __init__(self, work: Callable[[], int]) -> None:
+        self._work = work
+        self._result: int | BaseException = 0
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
+
+    def do(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as problem:
+            self._result = problem
+        self._done.release()
+
+    def result(self) -> int:
+        """Wait for it; Ctrl-C ends the wait."""
+        self._done.acquire()
+        result, self._result = self._result, 0  # an error knows its frames, and by them this: forget it
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
 
 UNCHECKED = Checksum(wanted=False)

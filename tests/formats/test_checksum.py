@@ -1,7 +1,10 @@
 """Checksums put together from pieces: the same as of the whole, whoever moves them and in whatever order they are done."""
 
+import _thread
 import os
 import random
+import signal
+import sys
 import threading
 import time
 import zlib
@@ -11,7 +14,7 @@ import pytest
 
 from d2lblocks import np, npx
 from d2lblocks.formats import checksum
-from d2lblocks.formats.atomic import _Shared
+from d2lblocks.formats.atomic import write_all
 from d2lblocks.formats.checksum import Checksum, joined
 from d2lblocks.np.ndarray import wrap
 
@@ -67,21 +70,41 @@ def test_pieces_of_all_sizes(pieces, n):
         assert crc.value() == 0
 
 
+def ended(before):
+    """Whether all threads but those before have ended; the last step of one it takes after it has told so."""
+    deadline = time.monotonic() + 5
+    while len(sys._current_frames()) > before and time.monotonic() < deadline:
+        time.sleep(1e-3)
+    return len(sys._current_frames()) == before
+
+
+@threaded
+def test_without_threads(pieces, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    data, moved = random.Random(0).randbytes(1000), bytearray(1000)
+    with Checksum(1000) as crc:
+        crc.later(lambda part, at: moved.__setitem__(slice(at, at + len(part)), part), memoryview(data), 0)
+        assert crc.value() == zlib.crc32(data) and moved == data
+
+
 @threaded
 def test_the_end_waits_for_all_and_a_failure_gives_up_the_rest(pieces):
-    moved, before = [], threading.active_count()
+    moved, before = [], len(sys._current_frames())
     with Checksum(1000) as crc:
         crc.later(
             lambda part, at: (time.sleep(1e-3), moved.extend(range(at, at + len(part)))), memoryview(bytes(640)), 0
         )
-    assert sorted(moved) == list(range(640)) and threading.active_count() == before
+    assert sorted(moved) == list(range(640)) and ended(before)
 
     def fail(part, at):
         raise OSError(5, "I/O error")
 
     with pytest.raises(OSError, match="I/O"), Checksum(1000) as crc:
         crc.later(fail, memoryview(bytes(640)), 0)
-    assert threading.active_count() == before
+    assert ended(before)
 
 
 @threaded
@@ -123,13 +146,39 @@ def test_damage_is_found_with_threads_too(tmp_path, pieces, form):
 
 
 @threaded
-def test_a_late_thread_writes_into_no_other_file(tmp_path):
+def test_a_late_thread_writes_into_no_other_file(tmp_path, pieces, monkeypatch):
     """After two Ctrl-C a thread may still be at work; the number of its file must not have become that of another."""
-    with open(tmp_path / "f", "wb") as f:
-        late = _Shared(f)
+    begun, go, wrote, real = threading.Event(), threading.Event(), threading.Event(), os.pwrite
+
+    def late(handle, part, at):
+        begun.set()
+        go.wait()
+        try:
+            return real(handle, part, at)
+        finally:
+            wrote.set()
+
+    def press(signum, frame):
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "pwrite", late)
+    before = signal.signal(signal.SIGALRM, press)
+    try:
+        with pytest.raises(KeyboardInterrupt), open(tmp_path / "f", "wb") as f, Checksum(16) as crc:
+            crc._cores = 2
+            write_all(f, b"late" * 4, crc)
+            begun.wait()
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            crc.value()
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     with open(tmp_path / "other", "wb"):
-        late.write(memoryview(b"late"), 3)
-    assert (tmp_path / "f").read_bytes() == b"\0\0\0late" and not (tmp_path / "other").read_bytes()
+        go.set()
+        assert wrote.wait(10)
+    assert b"late" in (tmp_path / "f").read_bytes() and not (tmp_path / "other").read_bytes()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")

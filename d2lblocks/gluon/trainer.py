@@ -51,6 +51,11 @@ class Trainer:
             )
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
+        if not self._params:
+            raise ArgumentError(
+                "Trainer: there are no parameters to move. net.collect_params() gathers those of all layers, net.params only "
+                "a block's own; self.layers = [...] hides layers from their net: use nn.Sequential."
+            )
         self._rescale = self._optimizer.rescale_grad
         self._updater = Updater(self._optimizer)
         self._seen = -1  # at this count of changes the following was so
@@ -86,24 +91,23 @@ class Trainer:
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, times rescale_grad / batch_size.
 
+        Args:
+            batch_size: how many examples the loss was summed over; also an array without axes, such as lengths.sum().
+            ignore_stale_grad: pass by the parameters that got no gradient.
+
         Raises:
             StaleGradient: a parameter got no gradient since its last step, and ignore_stale_grad is False.
         """
-        self._move(self._live(batch_size, ignore_stale_grad), batch_size, ignore_stale_grad, _total)
+        n = _number(batch_size)
+        self._move(self._live(ignore_stale_grad), n, ignore_stale_grad, _total)
 
     def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Do what `step` does, after a call of `allreduce_grads`."""
-        live = self._live(batch_size, ignore_stale_grad)
-        self._move(live, batch_size, ignore_stale_grad, lambda copies: _total(copies[:1]))
+        n = _number(batch_size)
+        self._move(self._live(ignore_stale_grad), n, ignore_stale_grad, lambda copies: _total(copies[:1]))
 
-    def _live(self, batch_size: int, ignore_stale_grad: bool) -> dict[int, list[Any]]:
+    def _live(self, ignore_stale_grad: bool) -> dict[int, list[Any]]:
         """Return the copies of every parameter that learns, by its number. All are looked at before any is moved."""
-        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Real):
-            raise ArrayTypeError(
-                f"Trainer.step: batch_size must be a number, got {batch_size!r} ({kind_of(batch_size)})."
-            )
-        if not 0 < batch_size < float("inf"):
-            raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
         if self._seen != changes[0]:
             self._look()
         live = self._copies
@@ -138,7 +142,7 @@ class Trainer:
                 "there, or leave it out of the net."
             ) from None
 
-    def _move(self, live: dict[int, list[Any]], batch_size: int, some_stale: bool, gradient: Callable) -> None:
+    def _move(self, live: dict[int, list[Any]], batch_size: float, some_stale: bool, gradient: Callable) -> None:
         self._optimizer.rescale_grad = self._rescale / batch_size
         single = self._single
         if some_stale and not all(map(_is_fresh, self._leaves)):
@@ -206,6 +210,16 @@ def _total(copies: list[ndarray]) -> Any:
     leaves: list[Any] = [x._node for x in copies]
     fresh = [leaf.grad for leaf in leaves if leaf.fresh]
     return sum(fresh[1:], fresh[0]) if fresh else None
+
+
+def _number(batch_size: Any) -> Any:
+    """Return the batch size as a number of Python's, if it is one."""
+    n: Any = batch_size.item() if isinstance(batch_size, ndarray) and not batch_size.ndim else batch_size
+    if isinstance(n, bool) or not isinstance(n, numbers.Real):
+        raise ArrayTypeError(f"Trainer.step: batch_size must be a number, got {n!r} ({kind_of(n)}).")
+    if not 0 < n < float("inf"):  # type: ignore[operator]  # numbers are compared, whatever class they are of
+        raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {n!r}.")
+    return n
 
 
 def _optimizer(given: Any, arguments: dict | None, params: dict) -> Any:

@@ -203,6 +203,11 @@ TABLE = [
     ("G18", lambda: gluon.Trainer(net_of(nn.Dense(2), ready=False).collect_params(), "sgd").step(1), RuntimeError, "_bias"),
     ("G18", lambda: gluon.Trainer(3, "sgd"), ValueError, "list or dict of Parameters", "int"),
     ("G18", lambda: gluon.Trainer(nn.Dense(2), "sgd"), ValueError, "Dense", "collect_params()"),
+    *(("G18", lambda none=none: gluon.Trainer(none, "sgd"), ValueError, "no parameters", "collect_params()")
+      for none in ({}, [], nn.Flatten().collect_params(), net_of(nn.Dense(2)).params)),
+    *(("G18", trained(lambda trainer, b=b: trainer.step(b), ["net"]), TypeError, "batch_size", repr(b))
+      for b in (np.array([4.0]), np.ones((1, 1)))),
+    ("G18", trained(lambda trainer: trainer.step(np.array(0.0)), ["net"]), ValueError, "batch_size", "0"),
     ("G18", lambda: gluon.Trainer({}, "foo"), ValueError, "foo", "adam"),
     ("G18", lambda: gluon.Trainer({}, "sgd", {"lr": 1}), TypeError, "SGD", "'lr'", "learning_rate"),
     ("G18", lambda: gluon.Trainer({}, "sgd", {"learning_rate": "0.1"}), TypeError, "'0.1'"),

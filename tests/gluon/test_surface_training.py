@@ -270,3 +270,19 @@ def test_a_label_that_is_no_class_is_refused(label, hybrid):
         npx.softmax_cross_entropy(scores, np.zeros((2, 1)))
     with pytest.raises(ValueError, match="one number"):
         npx.softmax_cross_entropy(np.array(1.0), np.array(0))
+
+
+@pytest.mark.parametrize("size", [np.array(4.0), np.array(4, dtype="int32"), onp.float32(4), onp.int64(4), np.ones(4).sum()])
+def test_the_batch_size_may_be_an_array_without_axes(size):
+    """The book's translator divides by the number of words: trainer.step(lengths.sum())."""
+    moved = []
+    for n in (size, 4):
+        net = nn.Dense(2, weight_initializer="ones")
+        net.initialize()
+        trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.1})
+        with autograd.record():
+            y = net(np.ones((1, 2))).sum()
+        y.backward()
+        trainer.step(n)
+        moved.append(net.weight.data().asnumpy())
+    assert (moved[0] == moved[1]).all() and moved[0][0, 0] == onp.float32(1) - onp.float32(0.1) * onp.float32(0.25)

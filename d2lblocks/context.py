@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numbers
 import threading
 from typing import Any
 
-from d2lblocks.errors import ArgumentError, MXNetError
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MXNetError
 
 KINDS = ("cpu", "gpu", "cpu_pinned", "cpu_shared")
 
@@ -21,8 +22,10 @@ class Context:
             device_type, device_id = device_type.device_type, device_type.device_id
         if device_type not in KINDS:
             raise ArgumentError(f"Unknown device {device_type!r}; expected one of {', '.join(KINDS)}.")
+        if isinstance(device_id, bool) or not isinstance(device_id, numbers.Integral):
+            raise ArrayTypeError(f"The number of a device is a whole number, got {device_type}({device_id!r}).")
         self.device_type = device_type
-        self.device_id = device_id
+        self.device_id = int(device_id)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Context) and repr(self) == repr(other)

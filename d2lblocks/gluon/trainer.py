@@ -10,7 +10,15 @@ from operator import attrgetter
 from typing import Any
 
 from d2lblocks import io
-from d2lblocks.errors import ArgumentError, ArrayTypeError, DeferredInitializationError, MXNetError, kind_of, listed
+from d2lblocks.errors import (
+    ArgumentError,
+    ArrayTypeError,
+    DeferredInitializationError,
+    MXNetError,
+    kind_of,
+    listed,
+    warn,
+)
 from d2lblocks.gluon import states
 from d2lblocks.gluon.parameter import Parameter, ParameterDict
 from d2lblocks.gluon.watch import hearers, tell_step
@@ -52,9 +60,9 @@ class Trainer:
         self._params = sorted(params, key=lambda p: p.name)
         self._optimizer = _optimizer(optimizer, optimizer_params, dict(enumerate(self._params)))
         if not self._params:
-            raise ArgumentError(
+            warn(
                 "Trainer: there are no parameters to move. net.collect_params() gathers those of all layers, net.params only "
-                "a block's own; self.layers = [...] hides layers from their net: use nn.Sequential."
+                "a block's own."
             )
         self._rescale = self._optimizer.rescale_grad
         self._updater = Updater(self._optimizer)

@@ -2,10 +2,19 @@
 
 import inspect
 
-from tests.errors import test_arrays, test_autograd, test_blocks, test_calling, test_copies, test_files, test_processes
+from tests.errors import (
+    test_arrays,
+    test_autograd,
+    test_blocks,
+    test_calling,
+    test_copies,
+    test_files,
+    test_processes,
+    test_trainer,
+)
 from tests.errors.rows import ROWS
 
-MODULES = (test_arrays, test_autograd, test_blocks, test_calling, test_copies, test_files, test_processes)
+MODULES = (test_arrays, test_autograd, test_blocks, test_calling, test_copies, test_files, test_processes, test_trainer)
 
 
 def covered():

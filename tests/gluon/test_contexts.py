@@ -180,3 +180,9 @@ def test_a_ready_layer_takes_the_short_way(make, monkeypatch):
     net.initialize()
     monkeypatch.setattr(nn.Dense, "_first_forward", lambda *args: pytest.fail("the long way"))
     assert net(make()).ctx == npx.cpu(0)
+
+
+def test_a_device_has_a_whole_number():
+    for wrong in ("a", 1.5, None, True):
+        with pytest.raises(TypeError, match=r"whole number, got cpu\("):
+            npx.cpu(wrong)

@@ -94,3 +94,13 @@ def test_filter_sampler():
 def test_helpers_say_what_they_take(call, kind, words):
     with pytest.raises(kind, match=words):
         call(np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("make", [
+    *(lambda n=n: gluon.data.SequentialSampler(n) for n in ("a", -1, 2.5, True, None)),
+    *(lambda n=n: gluon.data.RandomSampler(n) for n in ("a", -1, [3])),
+    *(lambda n=n: gluon.data.BatchSampler([1, 2], n) for n in ("a", 0, -1, 2.5, None)),
+])  # fmt: skip
+def test_a_sampler_takes_whole_numbers(make):
+    with pytest.raises(ValueError, match=r"whole number, got"):
+        make()

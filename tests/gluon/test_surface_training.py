@@ -272,7 +272,9 @@ def test_a_label_that_is_no_class_is_refused(label, hybrid):
         npx.softmax_cross_entropy(np.array(1.0), np.array(0))
 
 
-@pytest.mark.parametrize("size", [np.array(4.0), np.array(4, dtype="int32"), onp.float32(4), onp.int64(4), np.ones(4).sum()])
+@pytest.mark.parametrize(
+    "size", [np.array(4.0), np.array(4, dtype="int32"), onp.float32(4), onp.int64(4), np.ones(4).sum()]
+)
 def test_the_batch_size_may_be_an_array_without_axes(size):
     """The book's translator divides by the number of words: trainer.step(lengths.sum())."""
     moved = []

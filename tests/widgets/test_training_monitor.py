@@ -86,7 +86,7 @@ def test_a_parameter_without_a_gradient_has_none():
 
 def test_an_array_may_be_written_into_after_it_was_recorded():
     loss = gluon.loss.L2Loss()
-    by_hand, heard = watch(nn.Dense(1)), watch(gluon.Trainer([], "sgd"), loss)
+    by_hand, heard = watch(nn.Dense(1)), watch(gluon.Trainer(nn.Dense(1).collect_params(), "sgd"), loss)
     total = np.zeros((3,))
     for _ in range(3):
         total += 1

@@ -77,7 +77,7 @@ def test_watch_adds_few_calls_to_a_step(by, hybrid):
 
 @pytest.mark.parametrize("by", ["trainer", "net", "hand"])
 def test_every_loss_is_kept_unless_steps_are_very_short(by, monkeypatch):
-    now, trainer = [0.0], gluon.Trainer([], "sgd")
+    now, trainer = [0.0], gluon.Trainer(nn.Dense(1).collect_params(), "sgd")
     for module in (log, sys.modules[watch.__module__]):
         monkeypatch.setattr(module, "perf_counter", lambda: now[0])
     monitor = watch(trainer if by == "trainer" else nn.Dense(1), every=1e9)

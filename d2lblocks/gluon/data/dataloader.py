@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,8 +44,6 @@ class DataLoader:
         if batch_sampler is None:
             if batch_size is None:
                 raise ArgumentError("batch_size must be specified unless batch_sampler is specified")
-            if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral) or batch_size < 1:
-                raise ArgumentError(f"batch_size must be a positive whole number, got {batch_size!r}.")
             if sampler is not None and shuffle:
                 raise ArgumentError("shuffle must not be specified if sampler is specified")
             if sampler is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ class SequentialSampler(Sampler):
     """start, start + 1, ..."""
 
     def __init__(self, length: int, start: int = 0):
-        self._length, self._start = length, start
+        self._length, self._start = _whole("length", length), _whole("start", start)
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self._start, self._start + self._length))
@@ -37,7 +38,7 @@ class RandomSampler(Sampler):
     """All numbers below `length` in random order, by official NumPy's global generator as in the original."""
 
     def __init__(self, length: int):
-        self._length = length
+        self._length = _whole("length", length)
 
     def __iter__(self) -> Iterator[int]:
         order = onp.arange(self._length)
@@ -67,7 +68,7 @@ class BatchSampler(Sampler):
     def __init__(self, sampler: Sampler, batch_size: int, last_batch: str = "keep"):
         if last_batch not in ("keep", "discard", "rollover"):
             raise ArgumentError(f"last_batch must be one of 'keep', 'discard', or 'rollover', but got {last_batch!r}")
-        self._sampler, self._batch_size, self._last_batch = sampler, batch_size, last_batch
+        self._sampler, self._batch_size, self._last_batch = sampler, _whole("batch_size", batch_size, 1), last_batch
         self._left: list[Any] = []
 
     def __iter__(self) -> Iterator[list]:
@@ -85,3 +86,10 @@ class BatchSampler(Sampler):
     def __len__(self) -> int:
         n = len(self._sampler) + len(self._left)
         return -(-n // self._batch_size) if self._last_batch == "keep" else n // self._batch_size
+
+
+def _whole(what: str, n: Any, least: int = 0) -> int:
+    """Return n if it is a whole number, and not below the least."""
+    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or n < least:
+        raise ArgumentError(f"{what} must be a {'positive' if least else 'non-negative'} whole number, got {n!r}.")
+    return int(n)

@@ -124,6 +124,7 @@ class Parameter(Rich):
             raise MismatchError(f"grad_req must be one of 'write', 'add', or 'null', but got {req!r}")
         req = req if self._differentiable else "null"
         if req != self._grad_req:
+            self._check_learns(req, self._data)
             self._grad_req = req
             self._attach()
 
@@ -200,6 +201,7 @@ class Parameter(Rich):
 
     def _become(self, data: ndarray, contexts: list[Context]) -> None:
         """Live on these contexts, on each with a copy of `data` and a gradient of its own."""
+        self._check_learns(self._grad_req, data)
         data = data.detach()
         self._copies = [data if ctx == data.ctx else data.copyto(ctx) for ctx in contexts]
         for x in self._copies:
@@ -208,6 +210,13 @@ class Parameter(Rich):
         self._pending = None
         self._attach()
         tell(self, "data")
+
+    def _check_learns(self, req: str, data: ndarray | None) -> None:
+        if req != "null" and data is not None and data.dtype.kind != "f":
+            raise ArrayTypeError(
+                f"Parameter '{self.name}' is {data.dtype}, and only float arrays have gradients: give grad_req='null' as well, "
+                "or a float dtype."
+            )
 
     def _attach(self) -> None:
         changes[0] += 1
@@ -297,9 +306,9 @@ class Parameter(Rich):
     def cast(self, dtype: Any) -> None:
         """Change the dtype, of the data too if there is any."""
         kind = as_dtype(dtype)
-        self._dtype = dtype
         if self._data is not None:
             self._become(self._data.detach().astype(kind), self.list_ctx())
+        self._dtype = dtype
 
     def reset_ctx(self, ctx: Any) -> None:
         """Move the parameter: on each context a copy of its numbers, with a gradient of zeros."""

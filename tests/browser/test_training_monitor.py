@@ -48,7 +48,7 @@ def test_a_point_without_neighbours_is_drawn(bare):
     for value in (1.0, float("nan"), 2.0, 3.0):
         monitor.record(loss=value)
     monitor.stop()
-    assert bare.show(monitor).locator(".run-alone").count() == 2
+    expect(bare.show(monitor).locator(".run-alone")).to_have_count(2)
 
 
 def test_a_loss_that_breaks_is_named(bare):
@@ -119,3 +119,11 @@ def test_one_monitor_shown_twice_has_no_two_landmarks_of_one_name(bare, run):
     bare.show(run)
     bare.show(run)
     assert axe(bare.page, "body") == []
+
+
+@pytest.mark.parametrize(
+    "rate, told", [(7, "7"), (0.25, "0.25"), (999.6, "1,000"), (12_345.6, "12,300"), (250_000.5, "2.5e5")]
+)
+def test_a_rate_is_written_for_people(bare, run, rate, told):
+    run.rate = rate
+    expect(bare.show(run).locator(".d2l-title").first).to_contain_text(f"{told} steps/s")

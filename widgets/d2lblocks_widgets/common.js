@@ -210,7 +210,10 @@ export function text(x, digits = 3) {
   let out;
   if (Number.isInteger(x) && size < 1e6) out = size.toLocaleString("en-US");
   else if (size >= 1e5 || size < 1e-3) out = powered(size, digits);
-  else out = String(Number(size.toPrecision(digits)));
+  else {
+    const rounded = Number(size.toPrecision(digits));
+    out = rounded < 1000 ? String(rounded) : rounded.toLocaleString("en-US");
+  }
   return (x < 0 ? "−" : "") + out;
 }
 

@@ -126,3 +126,22 @@ def test_transforms_say_what_they_take():
         transforms.ToTensor()(onp.ones((2, 2, 3), dtype="uint8"))
     with pytest.raises(ArgumentError, match=r"got shape \(2, 2\); ToTensor makes such"):
         transforms.Normalize(0.1, 0.2)(np.ones((2, 2)))
+    for transform in (transforms.ToTensor(), transforms.Normalize(), transforms.Resize(3), transforms.Cast()):
+        for wrong in (onp.ones((2, 2, 3)), "a", None):
+            with pytest.raises(ArrayTypeError, match=f"^{type(transform).__name__} takes an array of d2lblocks"):
+                transform(wrong)
+    with pytest.raises(ArgumentError, match=r"Resize takes \(h, w, c\)"):
+        transforms.Resize(3)(np.ones((2, 2)))
+    for wrong in (None, "abc"):
+        with pytest.raises(ArrayTypeError, match="Compose takes a list of transforms"):
+            transforms.Compose(wrong)
+
+
+def test_transforms_are_blocks():
+    transforms = gluon.data.vision.transforms
+    steps = transforms.Compose([transforms.Resize(4), lambda x: 255 - x, transforms.ToTensor()])
+    assert [type(step).__name__ for step in steps] == ["Resize", "Lambda", "ToTensor"] and not list(steps.collect_params())
+    assert repr(steps).startswith("Compose(\n  (0): Resize(") and transforms.Compose([])(3) == 3
+    net = nn.Sequential()
+    net.add(steps, nn.Flatten())
+    assert net(np.full((2, 8, 8, 1), 255, dtype="uint8")).tolist() == [[0.0] * 16] * 2

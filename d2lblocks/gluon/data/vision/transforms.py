@@ -1,71 +1,76 @@
-"""Image transforms: (h, w, c) images in, arrays for nets out."""
+"""Image transforms: (h, w, c) images in, arrays for nets out. They are blocks without parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as onp
 
 from d2lblocks.errors import ArgumentError, ArrayTypeError, kind_of
+from d2lblocks.gluon.block import Block
+from d2lblocks.gluon.nn.container import Lambda, Sequential
 from d2lblocks.np.creation import array
 from d2lblocks.np.ndarray import ndarray, wrap
 
 
-class Compose:
-    """One transform after the other."""
+class Compose(Sequential):
+    """One transform after the other; functions may be among them."""
 
-    def __init__(self, transforms: Sequence[Callable]):
-        self._transforms = transforms
-
-    def __call__(self, x: Any) -> Any:
-        for transform in self._transforms:
-            x = transform(x)
-        return x
+    def __init__(self, transforms: Iterable[Callable]):
+        super().__init__()
+        if not isinstance(transforms, Iterable) or isinstance(transforms, str):
+            raise ArrayTypeError(f"Compose takes a list of transforms, got {kind_of(transforms)}.")
+        self.add(*(one if isinstance(one, Block) else Lambda(one) for one in transforms))
 
 
-class Cast:
+class Cast(Block):
     """Change the dtype."""
 
     def __init__(self, dtype: Any = "float32"):
+        super().__init__()
         self._dtype = dtype
 
-    def __call__(self, x: ndarray) -> ndarray:
+    def forward(self, x: ndarray) -> ndarray:
+        _need_array(self, x)
         return x.astype(self._dtype)
 
 
-class ToTensor:
+class ToTensor(Block):
     """(h, w, c) in 0 .. 255 -> (c, h, w) float32 in [0, 1]; with a batch axis in front if there is one."""
 
-    def __call__(self, x: ndarray) -> ndarray:
-        if not isinstance(x, ndarray):
-            raise ArrayTypeError(
-                f"ToTensor takes an array of d2lblocks, got {kind_of(x)}; write np.array(x, dtype='uint8')."
-            )
+    def forward(self, x: ndarray) -> ndarray:
+        _need_array(self, x)
         if x.ndim not in (3, 4):
             raise ArgumentError(f"ToTensor takes (h, w, c) or (n, h, w, c), got shape {x.shape}.")
         return wrap(onp.ascontiguousarray(onp.moveaxis(x._data, -1, -3), onp.float32) / onp.float32(255))
 
 
-class Normalize:
+class Normalize(Block):
     """(x - mean) / std per channel of (c, h, w)."""
 
     def __init__(self, mean: Any = 0.0, std: Any = 1.0):
+        super().__init__()
         self._mean, self._std = (onp.asarray(v, onp.float32).reshape(-1, 1, 1) for v in (mean, std))
 
-    def __call__(self, x: ndarray) -> ndarray:
+    def forward(self, x: ndarray) -> ndarray:
+        _need_array(self, x)
         if x.ndim not in (3, 4):
             raise ArgumentError(f"Normalize takes (c, h, w) or (n, c, h, w), got shape {x.shape}; ToTensor makes such.")
         return (x - array(self._mean)) / array(self._std)
 
 
-class Resize:
+class Resize(Block):
     """Scale (h, w, c) to `size` = (width, height), or one number for both, by linear interpolation."""
 
     def __init__(self, size: int | tuple[int, int], keep_ratio: bool = False, interpolation: int = 1):
+        super().__init__()
         self._size, self._keep_ratio = size, keep_ratio
 
-    def __call__(self, x: ndarray) -> ndarray:
+    def forward(self, x: ndarray) -> ndarray:
+        _need_array(self, x)
+        if x.ndim not in (3, 4):
+            raise ArgumentError(f"Resize takes (h, w, c) or (n, h, w, c), got shape {x.shape}.")
         height, width = x.shape[-3:-1]
         wide, high = self._size if isinstance(self._size, tuple) else (self._size, self._size)
         if self._keep_ratio and not isinstance(self._size, tuple):
@@ -75,6 +80,13 @@ class Resize:
         if x.dtype == onp.uint8:
             return wrap(_resized_bytes(x._data, wide, high).astype(onp.uint8))
         return wrap(_stretched(_stretched(x._data.astype(onp.float32), wide, -2), high, -3).astype(x.dtype))
+
+
+def _need_array(transform: Block, x: Any) -> None:
+    if not isinstance(x, ndarray):
+        raise ArrayTypeError(
+            f"{type(transform).__name__} takes an array of d2lblocks, got {kind_of(x)}; write np.array(x, dtype='uint8')."
+        )
 
 
 def _neighbours(old: int, n: int) -> tuple[onp.ndarray, onp.ndarray, onp.ndarray]:

@@ -140,7 +140,9 @@ def test_transforms_say_what_they_take():
 def test_transforms_are_blocks():
     transforms = gluon.data.vision.transforms
     steps = transforms.Compose([transforms.Resize(4), lambda x: 255 - x, transforms.ToTensor()])
-    assert [type(step).__name__ for step in steps] == ["Resize", "Lambda", "ToTensor"] and not list(steps.collect_params())
+    assert [type(step).__name__ for step in steps] == ["Resize", "Lambda", "ToTensor"] and not list(
+        steps.collect_params()
+    )
     assert repr(steps).startswith("Compose(\n  (0): Resize(") and transforms.Compose([])(3) == 3
     net = nn.Sequential()
     net.add(steps, nn.Flatten())

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from d2lblocks.errors import ArgumentError
 from d2lblocks_widgets._bins import counts
 from d2lblocks_widgets._theory import law_text
-from d2lblocks_widgets.initializer_bench.measure import ACTIVATIONS, check_shape, drawn, named, through, variance
+from d2lblocks_widgets.initializer_bench.measure import (
+    ACTIVATIONS,
+    check_shape,
+    drawn,
+    named,
+    outcome,
+    through,
+    variance,
+)
 
 COLORS = ("#0b62c4", "#b34700", "#0a6b4f", "#7a2ea0", "#a8123e", "#5c5300")
 STYLES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (3, 1, 1, 1)))
@@ -84,17 +92,16 @@ def plot_activations(*initializers: Any, activation: str = "tanh", depth: int = 
         raise ArgumentError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}.")
     figure = Print(figsize=(5.5, 3.2), layout="constrained")
     axis = figure.subplots()
-    told = []
+    words = []
     for i, (name, one) in enumerate(named(initializers)):
         found = [variance(facts) for facts in through(one, activation, seed, depth, width)]
         seen = [v if v else float("nan") for v in found]
         axis.plot(
             range(len(seen)), seen, color=COLORS[i], linestyle=STYLES[i], marker=MARKS[i], markersize=4, label=name
         )
-        last = found[-1] if found else None
-        told.append(f"{name} {'overflow' if last is None else f'{last:.3g}'}")
+        words.append(f"{name} {outcome(found)}")
     axis.set(yscale="log", xlabel="layer", ylabel=f"variance of the activations ({activation})")
     axis.grid(color="#dddddd")
     axis.legend(fontsize=8)
-    figure.words = f"Variance of the activations after {depth} layers of {width} units: {', '.join(told)}"
+    figure.words = f"Variance of the activations after {depth} layers of {width} units: {', '.join(words)}"
     return figure

@@ -12,7 +12,15 @@ from d2lblocks.reprs.style import number
 from d2lblocks_widgets._picture import histogram_img
 from d2lblocks_widgets._theory import fans, law_text
 from d2lblocks_widgets._widget import Widget
-from d2lblocks_widgets.initializer_bench.measure import ACTIVATIONS, check_shape, drawn, named, through, variance
+from d2lblocks_widgets.initializer_bench.measure import (
+    ACTIVATIONS,
+    check_shape,
+    drawn,
+    named,
+    outcome,
+    through,
+    variance,
+)
 
 
 class CompareInitializers(Widget):
@@ -68,7 +76,7 @@ class CompareInitializers(Widget):
 
     @property
     def variances(self) -> dict[str, list[float | None]]:
-        """{name: variance of the activations after 0, 1, ... layers}; None where numbers overflowed."""
+        """{name: variance of the activations after 0, 1, ... layers}; None where numbers were not finite."""
         return {row["name"]: [variance(facts) for facts in row["layers"]] for row in self.results["rows"]}
 
     def fallback(self) -> str:
@@ -93,8 +101,7 @@ class CompareInitializers(Widget):
             return f'<tr>{name}<td colspan="6">no finite numbers</td></tr>'
         spread = f"{number(facts['min'])}\u00a0…\u00a0{number(facts['max'])}"
         words = f"Histogram of {row['name']}: {spread}, mean {number(facts['mean'])}, std {number(facts['std'])}"
-        last = variance(row["layers"][-1]) if row["layers"] else None
-        end = "overflow" if last is None else number(last)
+        end = outcome([variance(facts) for facts in row["layers"][-1:]])
         cells = (histogram_img(facts, lo, hi, words), number(facts["mean"]), number(facts["std"]), spread,
                  law_text(facts["theory"]), end)  # fmt: skip
         return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"

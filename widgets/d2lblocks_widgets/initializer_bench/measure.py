@@ -10,6 +10,7 @@ import numpy as onp
 
 from d2lblocks import initializer as init
 from d2lblocks.errors import ArgumentError
+from d2lblocks.reprs.style import number
 from d2lblocks_widgets._bins import bins
 from d2lblocks_widgets._theory import borrowed_streams, theory
 
@@ -93,5 +94,12 @@ def through(one: Any, activation: str, seed: int, depth: int, width: int) -> lis
 
 
 def variance(facts: dict) -> float | None:
-    """Return the variance behind bins; None if numbers overflowed."""
+    """Return the variance behind bins; None if numbers were not finite."""
     return None if facts["nonfinite"] or facts["std"] is None else facts["std"] ** 2
+
+
+def outcome(variances: list[float | None]) -> str:
+    """Return the last of them in words."""
+    if not variances:
+        return "not measured"
+    return "not finite" if variances[-1] is None else number(variances[-1])

@@ -3,7 +3,7 @@ import { DASHES, MARKS, check, frame, fresh, h, histogram, line, mount, s, selec
 const COLORS = ["a", "b", "c", "d", "e", "f"];
 const FIXED = { tanh: [-1, 1], sigmoid: [0, 1] };
 
-/** Variance behind bins; NaN where numbers overflowed. */
+/** Variance behind bins; NaN where numbers were not finite. */
 const variance = (facts) => (facts.nonfinite || facts.std == null ? NaN : facts.std ** 2);
 
 /** The law as people write it. */
@@ -122,7 +122,7 @@ function render({ model, el }) {
     drawLayers(all, curves, now);
   }
 
-  const told = (v) => (v === undefined ? "not measured" : Number.isNaN(v) ? "overflow" : v === 0 ? "0, all equal" : text(v));
+  const told = (v) => (v === undefined ? "not measured" : Number.isNaN(v) ? "not finite" : v === 0 ? "0, all equal" : text(v));
 
   function drawLayers(all, curves, now) {
     layers.replaceChildren(...all.map((row, i) => {

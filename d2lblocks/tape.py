@@ -104,7 +104,7 @@ class Leaf:
         self.told = None if given is None else given._watch()  # the cell of the buffer, once somebody has seen it
         self.late: Any = None  # what is due to be written into the buffer
         self.req = req
-        self.fresh = False  # has a backward pass written here since the last update?
+        self.fresh: bool | None = None  # has a backward pass written here since the last update? None: never yet
         self.age = next(_clock)
         changes[0] += 1
 
@@ -144,6 +144,10 @@ class Leaf:
             if g is not self.buffer:  # else the rule has written it there
                 self.buffer[...] = g
         self.written()
+
+    def come(self) -> bool:
+        """Return whether there is a gradient: a backward pass has written one, zeros too, or somebody by hand."""
+        return self.fresh is not None or bool(self.grad.any())
 
     def written(self) -> None:
         """Note that a gradient has come into the buffer."""

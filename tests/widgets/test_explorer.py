@@ -4,14 +4,12 @@ import gc
 import json
 from weakref import ref
 
-import numpy as onp
 import pytest
 from d2lblocks_widgets import explore
-from d2lblocks_widgets._bins import FINE
 from d2lblocks_widgets.explorer import live
 from d2lblocks_widgets.explorer.payload import COLUMNS
 
-from d2lblocks import autograd, gluon, init, np
+from d2lblocks import np
 from d2lblocks.errors import ArgumentError
 from d2lblocks.gluon import nn
 from tests.reprs.nets import Branching, mlp, tied
@@ -164,74 +162,6 @@ def test_a_batch_that_broke_off_has_no_end(shell):
         forward(net, 2, 4)
     w.refresh()
     assert w.steps == ["constructed", "initialize()", "net[0]"]
-
-
-# ------------------------------------------------------------------------------------------------ numbers
-
-
-def test_histograms_of_a_small_net_come_unasked(shell):
-    net = mlp()
-    w = explore(net)
-    assert w.hists == {}
-    shell.run(lambda: net.initialize(init.Xavier()))
-    shell.run(lambda: forward(net, 2, 20))
-    weight = w.hists["2"]
-    counts = onp.frombuffer(weight["values"]["fine"], "<u4")
-    assert counts.sum() == weight["values"]["n"] == 5120 and len(counts) == FINE
-    assert weight["theory"]["bound"] == pytest.approx((3 / 138) ** 0.5) and weight["law"] == "U(±0.147)"
-    assert set(w.maps) == set(w.hists) == {"2", "3", "5", "6"}
-
-
-def test_a_large_net_is_asked():
-    net = deep()
-    net.initialize()
-    forward(net, 2, 8)
-    w = explore(net)
-    w.want = [3, 4, 6]
-    assert set(w.hists) == set(w.maps) == {str(i) for i in (3, 4, 6)} | {str(w._row_of(w.selected))}
-
-
-def test_gradient_and_previous_values(shell):
-    net = nn.Dense(2, in_units=3)
-    net.initialize(init.One())
-    trainer = gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 0.5})
-    w = explore(net)
-
-    def backward():
-        with autograd.record():
-            out = forward(net, 1, 3).sum()
-        out.backward()
-
-    assert set(w.hists["1"]) == {"values", "theory", "law"}
-    shell.run(backward)
-    assert w.hists["1"]["gradient"]["mean"] == 1.0 and "previous" not in w.hists["1"]
-    shell.run(lambda: trainer.step(1))
-    assert (w.hists["1"]["values"]["mean"], w.hists["1"]["previous"]["mean"]) == (0.5, 1.0)
-    shell.run(net.collect_params().zero_grad)
-    assert "gradient" not in w.hists["1"]
-
-    def nothing_comes_through():
-        with autograd.record():
-            out = (forward(net, 1, 3) * 0).sum()
-        out.backward()
-
-    shell.run(nothing_comes_through)
-    assert w.hists["1"]["gradient"]["max"] == 0.0
-
-
-def test_numbers_written_in_place_are_seen_after_the_cell(shell):
-    net = nn.Dense(2, in_units=3)
-    net.initialize()
-    w = explore(net)
-
-    def write():
-        net.weight.data()[:] = 7
-
-    shell.run(write)
-    assert w.hists["1"]["values"]["mean"] == 7
-
-
-# ------------------------------------------------------------------------------------------------ when it looks
 
 
 def test_a_running_cell_is_looked_at_ten_times_a_second(shell, monkeypatch):

@@ -297,3 +297,25 @@ def test_many_curves_leave_the_saved_notebook_small():
     for k in range(400):
         monitor.record(**{f"curve {'long ' * 20}{i}": float(k) for i in range(60)})
     assert len(monitor.fallback().encode()) < 20_000 and "and 56 more curves" in monitor.fallback()
+
+
+def test_why_there_is_no_gradient():
+    net = nn.Sequential()
+    net.add(nn.Dense(4, activation="relu", in_units=3), nn.BatchNorm(in_channels=4))
+    net.initialize()
+    net[0].bias.set_data(np.full((4,), -100))
+    trainer, loss = gluon.Trainer(net.collect_params(), "sgd"), gluon.loss.L2Loss()
+    monitor = watch(trainer, loss)
+    for _ in range(3):
+        with autograd.record():
+            found = loss(net(np.ones((2, 3))), np.ones((2, 4)))
+        found.backward()
+        trainer.step(2)
+    monitor.stop()
+    sent = monitor.histograms
+    low = onp.frombuffer(sent["gradients"]["lo"]).reshape(len(sent["names"]), -1)
+    fixed = {name for name in sent["names"] if "running" in name}
+    assert set(sent["fixed"]) == fixed and len(fixed) == 2
+    for name, row in zip(sent["names"], low, strict=True):
+        assert onp.isnan(row[-1]) == (name in fixed) and (not name.startswith(net[0].name) or row[-1] == 0), name
+    assert monitor.fallback().count("none: grad_req is null") == 2

@@ -226,3 +226,14 @@ def test_the_rate_is_that_of_the_steps_not_of_the_rest_before_them(monkeypatch):
     monitor.record(loss=1.0)
     monitor._push()
     assert not monitor.paused
+
+
+@pytest.mark.parametrize("took, wait", [(0.0, 0.2), (0.0004, 0.2), (0.001, 0.4), (0.004, 1.6), (0.02, 2.0), (0.1, 5.0)])
+def test_a_push_that_took_long_is_followed_by_a_rest(took, wait, monkeypatch):
+    """A quarter of a percent of a run, up to 2 % where people would wait for more than two seconds."""
+    now = [0.0]
+    monkeypatch.setattr(sys.modules[watch.__module__], "perf_counter", lambda: now[0])
+    monitor = watch(nn.Dense(1))
+    monkeypatch.setattr(monitor, "_look", lambda: now.__setitem__(0, now[0] + took))
+    monitor._push()
+    assert monitor._pulse.due - now[0] == pytest.approx(wait)

@@ -153,6 +153,7 @@ class Explorer(Widget):
             if self.ask:
                 self._answer()
         if cell_ended:
+            self._numbers.round += 1
             self._send_numbers()
         else:
             rows = self._parameters if len(self._parameters) <= LIVE else [self._row_of(self.selected)]

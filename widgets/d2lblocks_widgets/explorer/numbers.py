@@ -17,7 +17,9 @@ CELLS = 4096
 
 def layers_of(raw: onp.ndarray) -> dict:
     """Return the bins of an array; of a large one one number in `every` is counted."""
-    return bins(raw) | {"every": -(-raw.size // EXACT) or 1, "size": int(raw.size)}
+    found = bins(raw)
+    size = int(raw.size) - found["nonfinite"]
+    return found | {"every": -(-size // EXACT) or 1, "size": size}
 
 
 def cells(raw: onp.ndarray) -> dict | None:
@@ -46,6 +48,7 @@ class Numbers:
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Parameter, dict] = WeakKeyDictionary()
+        self.round = 0  # so many cells have ended
 
     def layers(self, p: Parameter, cell_ended: bool = True) -> dict:
         """Return {values, gradient, previous, theory, law} of a parameter, as far as there are such.
@@ -55,21 +58,27 @@ class Numbers:
         if p._data is None:
             self._known.pop(p, None)
             return {}
-        known = self._known.setdefault(p, {"cell": None, "at": 0, "fresh": False, "before": None})
+        known = self._known.setdefault(p, {"cell": None, "at": 0, "grad": None, "before": None, "round": 0})
         cell = p._data._watch()  # in which the last write is noted; a new array has a new one
         leaf = p._data._node if isinstance(p._data._node, Leaf) else None
         moved = known["cell"] is not cell or known["at"] != cell[0]
         if moved:
             known["values"] = layers_of(p._data._data)
-        if leaf is None or not (leaf.fresh or leaf.grad.any()):  # zeros that came are a gradient
+        known |= {"cell": cell, "at": cell[0]}
+        grad = None if leaf is None or not leaf.come() else (leaf.fresh, leaf.told and leaf.told[0])
+        if leaf is None or grad is None:
             known.pop("gradient", None)
-        elif moved or leaf.fresh or known["fresh"] or "gradient" not in known:
+        elif moved or leaf.fresh or known["grad"] != grad or "gradient" not in known:
             known["gradient"] = layers_of(leaf.grad)
-        known |= {"cell": cell, "at": cell[0], "fresh": leaf is not None and leaf.fresh}
+        known["grad"] = grad
         if cell_ended:
             if known["before"] not in (None, known["values"]):
                 known["previous"] = known["before"]
-            known["before"] = known["values"]
+                if (
+                    known["round"] < self.round - 1
+                ):  # it was not looked at after every cell: which change this is, is unknown
+                    del known["previous"]
+            known |= {"before": known["values"], "round": self.round}
         law = theory(p._chosen, p.shape) if p.shape else None
         found = {name: known[name] for name in ("values", "gradient", "previous") if name in known}
         return found | ({"theory": law, "law": law_text(law)} if law else {})

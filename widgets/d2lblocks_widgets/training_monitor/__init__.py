@@ -27,7 +27,9 @@ from d2lblocks_widgets.training_monitor.log import BINS, Curve, Ended, Histogram
 
 SHOWN = 8  # so many parameters fit on a page
 FEW = 4  # and so many curves, where there are no scripts
-SHARE = 400  # after a push that took t seconds the next waits for at least SHARE * t: at most 0.25 % of a run
+SHARE = 400  # after a push that took t seconds the next waits for SHARE * t: 0.25 % of a run;
+PATIENCE = 2.0  # where that were longer than so many seconds, only for these, or
+MOST = 50  # for MOST * t: 2 % of a run
 
 
 class TrainingMonitor(Widget):
@@ -117,11 +119,13 @@ class TrainingMonitor(Widget):
                 self.curves = {name: curve.sent() for name, curve in self._drawn().items()}
                 self.histograms = {
                     "steps": kept[:], "bins": BINS, "names": self._values.names, "more": self._more,
+                    "fixed": [p.name for p in self._parameters if p.grad_req == "null"] or self.histograms.get("fixed", []),
                     "values": self._values.sent(), "gradients": self._gradients.sent(),
                 }  # fmt: skip
         finally:
             end = perf_counter()
-            self._pulse.due = end + max(self._every, SHARE * (end - start))
+            took = end - start
+            self._pulse.due = end + max(self._every, min(SHARE * took, max(PATIENCE, MOST * took)))
 
     def _cell_starts(self, *_: Any) -> None:
         now = perf_counter()
@@ -208,15 +212,14 @@ class TrainingMonitor(Widget):
 def _gradient(p: Parameter) -> Any:
     """Return the gradient's buffer, None before one came. `p.grad()` hands it out for good, and backward() then has to copy."""
     leaf: Any = p.data()._node if p.state == "ready" and p.grad_req != "null" else None
-    return leaf.grad if leaf is not None and (leaf.fresh or leaf.grad.any()) else None
+    return leaf.grad if leaf is not None and leaf.come() else None
 
 
 def _spreads(p: Parameter) -> str:
     """Return the row of a parameter in the table for readers without scripts."""
     values = _spread(p.data()._data) if p.state == "ready" else p.state
-    return (
-        f'<tr><th scope="row"><code>{escape(p.name)}</code></th><td>{values}</td><td>{_spread(_gradient(p))}</td></tr>'
-    )
+    gradient = "none: grad_req is null" if p.grad_req == "null" else _spread(_gradient(p))
+    return f'<tr><th scope="row"><code>{escape(p.name)}</code></th><td>{values}</td><td>{gradient}</td></tr>'
 
 
 @onp.errstate(all="ignore")  # of a run that went astray

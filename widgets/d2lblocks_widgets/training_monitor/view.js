@@ -1,4 +1,4 @@
-import { check, frame, h, histogram, line, mount, numbers, s, slider, text } from "../common.js";
+import { check, frame, h, histogram, line, mount, numbers, s, slider, text, widened } from "../common.js";
 
 const SHARES = [0.07, 0.31, 0.5, 0.69, 0.93];
 
@@ -32,6 +32,9 @@ function between(lower, upper) {
 
 /** A number of a curve, which travels as a word where it is not finite. */
 const said = (x) => ({ nan: "NaN", inf: "∞", "-inf": "−∞" })[x] ?? text(x);
+
+/** Why a parameter has no gradients. */
+const noGradient = (fixed, name) => (fixed.includes(name) ? "none: grad_req is null" : "none yet");
 
 function render({ model, el }) {
   const view = mount({ model, el }, "Training run");
@@ -86,19 +89,19 @@ function render({ model, el }) {
     }));
   }
 
-  function fan(found, name, color, room) {
+  function fan(found, name, color, room, none) {
     const { steps } = get("histograms"), svg = s("svg", { role: "img" });
     const good = found.map((c, i) => [steps[i], c]).filter(([, c]) => Number.isFinite(c.lo));
     const bad = found.findIndex((c) => c.bad), worst = bad < 0 ? "" : `not finite at step ${steps[bad].toLocaleString("en-US")}`;
     svg.setAttribute("aria-label", good.length ? `${name}: from ${text(good[0][1].lo)} … ${text(good[0][1].hi)} at step ${good[0][0]} to ${
-      text(good.at(-1)[1].lo)} … ${text(good.at(-1)[1].hi)} at step ${good.at(-1)[0]}${worst && `; ${worst}`}` : `${name}: ${worst || "none yet"}`);
-    if (!good.length) return h("p", { class: worst ? "run-bad" : "d2l-hint" }, worst || "none yet");
+      text(good.at(-1)[1].lo)} … ${text(good.at(-1)[1].hi)} at step ${good.at(-1)[0]}${worst && `; ${worst}`}` : `${name}: ${worst || none}`);
+    if (!good.length) return h("p", { class: worst ? "run-bad" : "d2l-hint" }, worst || none);
     let lo = Math.min(...good.map(([, c]) => c.lo)), hi = Math.max(...good.map(([, c]) => c.hi));
-    if (!(hi > lo)) [lo, hi] = [lo - 0.5, hi + 0.5];
+    [lo, hi] = widened(lo, hi);
     const { X, Y, box, inner } = frame(svg, { width: room, height: 66, left: 52, right: 6, top: 5, bottom: 5,
       x: { lo: steps[0], hi: Math.max(steps.at(-1), steps[0] + 1), ticks: [] }, y: { lo, hi } });
-    const none = Array(7).fill(NaN);
-    const bands = found.map((c, i) => [X(steps[i]), Number.isFinite(c.lo) ? quantiles(c.lo, c.hi, c.counts).map(Y) : none]);
+    const gap = Array(7).fill(NaN);
+    const bands = found.map((c, i) => [X(steps[i]), Number.isFinite(c.lo) ? quantiles(c.lo, c.hi, c.counts).map(Y) : gap]);
     for (const [a, b] of [[0, 6], [1, 5], [2, 4]])
       inner.append(s("path", { class: "run-band", style: `--c:var(--d2l-${color})`,
         d: between(bands.map(([x, q]) => [x, q[a]]), bands.map(([x, q]) => [x, q[b]])) }));
@@ -121,7 +124,7 @@ function render({ model, el }) {
   }
 
   function drawRows() {
-    const { names, steps, bins, more, ...sent } = get("histograms");
+    const { names, steps, bins, more, fixed, ...sent } = get("histograms");
     const [values, gradients] = [sent.values, sent.gradients].map((one) => columns(one, names.length, bins));
     hint.textContent = `${more ? `The first ${names.length}; ${more.toLocaleString("en-US")} more are not shown, choose by select=. ` : ""
       }Line: median. Bands: 38 %, 86 % and all of the numbers.`;
@@ -134,8 +137,8 @@ function render({ model, el }) {
     names.forEach((name, i) => {
       const [button, left, right] = cells[i];
       button.setAttribute("aria-pressed", String(name === chosen));
-      left.replaceChildren(fan(values[i], `Values of ${name}`, "a", room));
-      right.replaceChildren(fan(gradients[i], `Gradients of ${name}`, "b", room));
+      left.replaceChildren(fan(values[i], `Values of ${name}`, "a", room, "none yet"));
+      right.replaceChildren(fan(gradients[i], `Gradients of ${name}`, "b", room, noGradient(fixed, name)));
     });
     if (!steps.length) return;
     when.control.max = steps.length - 1;
@@ -145,13 +148,13 @@ function render({ model, el }) {
       const found = all[i][column()], svg = s("svg", {});
       const bad = found?.bad ? `${found.bad.toLocaleString("en-US")} not finite` : "";
       if (!Number.isFinite(found?.lo)) {
-        const none = bad ? h("p", { class: "run-bad" }, `${bad} at step ${steps[column()].toLocaleString("en-US")}`) : h("p", { class: "d2l-hint" }, "none yet");
+        const none = bad ? h("p", { class: "run-bad" }, `${bad} at step ${steps[column()].toLocaleString("en-US")}`) : h("p", { class: "d2l-hint" }, what === "values" ? "none yet" : noGradient(fixed, names[i]));
         return h("div", {}, h("h4", {}, `${names[i]}: ${what}`), none);
       }
       const fine = Uint32Array.from(found.counts), n = fine.reduce((a, b) => a + b, 0);
-      const reach = (found.hi - found.lo) * 0.02 || 0.5;
-      histogram(svg, { width: half, height: 130, bottom: 22, series: [{ ...found, fine, n, color }], lo: found.lo - reach,
-        hi: found.hi + reach, bins: bins, log: get("log_scale"),
+      const [least, most] = widened(found.lo, found.hi), reach = found.hi > found.lo ? (found.hi - found.lo) * 0.02 : 0;
+      histogram(svg, { width: half, height: 130, bottom: 22, series: [{ ...found, fine, n, color }], lo: least - reach,
+        hi: most + reach, bins: bins, log: get("log_scale"),
         name: `${what} of ${names[i]} at step ${steps[column()]}: from ${text(found.lo)} to ${text(found.hi)}${bad ? `, ${bad}` : ""}` });
       return h("div", {}, h("h4", {}, `${names[i]}: ${what} at step ${steps[column()].toLocaleString("en-US")}`,
         bad && h("span", { class: "run-bad" }, ` ${bad}`)), svg);

@@ -1,5 +1,6 @@
 """Widgets without a browser: traits, what they measure, what a reader of a saved notebook gets."""
 
+import json
 import math
 import random
 import re
@@ -151,3 +152,26 @@ def test_a_cell_that_is_run_again_retires_what_it_made_before(monkeypatch):
     cell_3 = explore(net)
     assert second[2].running and cell_3.selected == "net.weight"
     assert len(watching._listening[net]) == 3
+
+
+def test_three_of_a_name_are_three():
+    w = compare_initializers("xavier", "xavier", "xavier")
+    assert list(w.statistics) == ["xavier", "xavier #2", "xavier #3"]
+
+
+def test_laws_of_odd_arguments():
+    """A bound below 0 is one above it to what is drawn; what is not finite has no law, and JSON no word for it."""
+    w = compare_initializers(init.Uniform(-0.1), init.Constant(float("nan")), init.Normal(float("inf")), shape=(8, 8))
+    laws = [row["drawn"].get("theory") for row in w.results["rows"]]
+    assert laws[0]["bound"] == 0.1 and laws[0]["std"] > 0 and laws[1:] == [None, None]
+    json.dumps([{k: v for k, v in row["drawn"].items() if k != "fine"} for row in w.results["rows"]], allow_nan=False)
+
+
+def test_traits_of_the_bench_take_what_its_arguments_take():
+    w = compare_initializers("zeros", "ones", shape=(4, 4))
+    with pytest.raises(ArgumentError, match="seed must be 0 or more, got -1"):
+        w.seed = -1
+    w.bins = -5
+    assert (w.seed, w.bins) == (0, 8)
+    w.bins = 100_000
+    assert w.bins == 128

@@ -42,16 +42,22 @@ def theory(given: Any, shape: tuple) -> dict | None:
     return None
 
 
-def _uniform(bound: float) -> dict:
-    return {"law": "uniform", "bound": bound, "std": bound / math.sqrt(3)} if bound else _point(0.0)
+def _uniform(bound: float) -> dict | None:
+    bound = abs(bound)
+    return _law("uniform", "bound", bound, bound / math.sqrt(3)) if bound else _point(0.0)
 
 
-def _normal(sigma: float) -> dict:
-    return {"law": "normal", "sigma": sigma, "std": sigma} if sigma else _point(0.0)
+def _normal(sigma: float) -> dict | None:
+    return _law("normal", "sigma", abs(sigma), abs(sigma)) if sigma else _point(0.0)
 
 
-def _point(value: float) -> dict:
-    return {"law": "point", "value": value, "std": 0.0}
+def _point(value: float) -> dict | None:
+    return _law("point", "value", value, 0.0)
+
+
+def _law(name: str, what: str, value: float, std: float) -> dict | None:
+    """Return {law, std} and its number; None if that is not finite, which draws nothing that one could expect."""
+    return {"law": name, what: value, "std": std} if math.isfinite(value) else None
 
 
 def law_text(law: dict | None) -> str:

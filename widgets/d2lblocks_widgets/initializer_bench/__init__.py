@@ -22,6 +22,8 @@ from d2lblocks_widgets.initializer_bench.measure import (
     variance,
 )
 
+BINS = 8, 128  # at least and at most
+
 
 class CompareInitializers(Widget):
     """Two to six initializers on one axis; change shape, seed and activation here or in the notebook."""
@@ -49,6 +51,16 @@ class CompareInitializers(Widget):
     @t.validate("shape")
     def _check_shape(self, proposal: Any) -> list:
         return list(check_shape(proposal["value"]))
+
+    @t.validate("seed")
+    def _check_seed(self, proposal: Any) -> int:
+        if proposal["value"] < 0:
+            raise ArgumentError(f"compare_initializers: seed must be 0 or more, got {proposal['value']}.")
+        return proposal["value"]
+
+    @t.validate("bins")
+    def _check_bins(self, proposal: Any) -> int:
+        return min(max(proposal["value"], BINS[0]), BINS[1])
 
     @t.validate("layer")
     def _check_layer(self, proposal: Any) -> int:
@@ -125,6 +137,4 @@ def compare_initializers(*initializers: Any, shape: Any = (256, 256), seed: int 
         if not isinstance(value, int) or not 1 <= value <= 1024:
             raise ArgumentError(f"compare_initializers: {name} must be a whole number from 1 to 1024, got {value!r}.")
     chosen = initializers or ("uniform", "normal", "xavier", "msraprelu")
-    if isinstance(seed, int) and seed < 0:
-        raise ArgumentError(f"compare_initializers: seed must be 0 or more, got {seed}.")
     return CompareInitializers(chosen, shape, seed, activation, depth, width)

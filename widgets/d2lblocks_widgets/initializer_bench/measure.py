@@ -28,10 +28,9 @@ def named(given: Sequence) -> list[tuple[str, Any]]:
     """Return (what to call it, initializer) for names and initializers: two to six of them."""
     if not FEW <= len(given) <= MANY:
         raise ArgumentError(f"compare_initializers: {FEW} to {MANY} initializers fit on one axis, got {len(given)}.")
-    labels: list[str] = []
-    for one in given:
-        text = one if isinstance(one, str) else label(one)
-        labels.append(f"{text} #{labels.count(text) + 1}" if text in labels else text)
+    texts = [one if isinstance(one, str) else label(one) for one in given]
+    counts = [texts[:i].count(text) for i, text in enumerate(texts)]
+    labels = [f"{text} #{n + 1}" if n else text for text, n in zip(texts, counts, strict=True)]
     return list(zip(labels, map(init.create, given), strict=True))
 
 

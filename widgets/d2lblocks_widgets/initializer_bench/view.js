@@ -126,10 +126,10 @@ function render({ model, el }) {
 
   function drawLayers(all, curves, now) {
     layers.replaceChildren(...all.map((row, i) => {
-      const facts = row.layers[now], value = told(curves[i][now]), svg = s("svg", {});
-      if (facts?.n) {
+      const facts = row.layers[now], value = told(curves[i][now]), svg = facts?.n ? s("svg", {}) : null;
+      if (svg) {
         const far = Math.max(Math.abs(facts.lo), Math.abs(facts.hi)) || 1;
-        const [lo, hi] = (now && FIXED[get("activation")]) || [facts.lo < 0 ? -far : 0, far];
+        const [lo, hi] = (now && FIXED[get("results").asked.activation]) || [facts.lo < 0 ? -far : 0, far];
         histogram(svg, { width: Math.max(120, layersWidth() - 160), height: 54, left: 6, right: 18, top: 4, bottom: 18,
           series: [{ ...facts, color: COLORS[i] }], lo, hi, bins: Math.min(64, get("bins")), log: get("log_scale"),
           name: `Activations after layer ${now} under ${row.name}: from ${text(facts.lo)} to ${text(facts.hi)}, variance ${value}` });
@@ -149,6 +149,8 @@ function render({ model, el }) {
     deepTitle.textContent = `${net.depth} layers of ${net.width} units: variance of the activations`;
     deepHint.textContent = "Input of variance 1. A line that falls dies out, at the bottom all are equal; one that rises blows up.";
     shape.value = get("shape").join(", ");
+    shape.setAttribute("aria-invalid", "false");
+    wrong.textContent = "";
     seed.value = get("seed");
     activation.control.value = get("activation");
     drawRows();
@@ -158,7 +160,7 @@ function render({ model, el }) {
   const keyLine = () => s("svg", { class: "bench-key", width: 26, height: 10, style: "display:inline-block", "aria-hidden": "true" },
     s("line", { x1: 0, x2: 26, y1: 5, y2: 5, class: "d2l-theory" }));
 
-  view.sized(rows, (now) => ((width = now > 520 ? now - Math.min(250, Math.max(180, now * 0.3)) - 10 : now), drawRows()));
+  view.sized(rows, (now) => ((width = now > 720 ? now - Math.min(250, Math.max(180, now * 0.3)) - 10 : now), drawRows()));
   view.sized(chartBox, (now) => ((deepWidth = now), drawDeep()));
   view.on("change:results", () => (update(), view.say("New numbers drawn.")));
   for (const key of ["shape", "seed", "activation"]) view.on(`change:${key}`, wait);

@@ -203,6 +203,10 @@ class Notebook:
             "path => window.panels[path].sessionContext.session.kernel.restart().then(() => null)", self.path
         )
 
+    def shutdown(self):
+        """Shut the kernel down, as the menu does; the notebook stays."""
+        self.page.evaluate("path => window.panels[path].sessionContext.shutdown()", self.path)
+
     def close(self):
         """Save, shut the kernel down and close the tab; returns the path."""
         self.page.evaluate(CLOSE, self.path)

@@ -365,7 +365,7 @@ def test_what_was_loaded_is_not_said_to_be_filled_by_initialize(bare, tmp_path):
     net.save_parameters(tmp_path / "net.params")
     other = nn.Dense(2, in_units=3)
     root = bare.show(explore(other))
-    assert "the initializer that net.initialize() is given" in root.inner_text()
+    assert "the one that net.initialize() is given" in root.inner_text()
     other.load_parameters(tmp_path / "net.params")
     root = bare.show(explore(other))
     assert "set_data or a file" in root.inner_text()

@@ -85,6 +85,23 @@ def test_a_busy_kernel_is_called_busy_and_a_lost_one_lost(notebook):
     expect(book.out(".d2l-slider input").first).to_be_enabled()
 
 
+def test_a_kernel_that_was_shut_down_is_gone(notebook):
+    layers = "net.add(*(nn.Dense(1, in_units=1) for _ in range(70)))"
+    many = "from d2lblocks_widgets import explore\nfrom d2lblocks.gluon import nn\nnet = nn.Sequential()\n"
+    many += f"{layers}\nnet.initialize()\nexplore(net)"
+    book = notebook(BENCH, many).run()
+    expect(book.out(".x-tree")).to_be_visible()
+    book.shutdown()
+    expect(book.out(".d2l-status").first).to_contain_text("Kernel gone")
+    expect(book.out(".d2l-status").nth(1)).to_contain_text("Kernel gone")
+    expect(book.out(".bench-seed")).to_be_disabled()
+    book.out("button").filter(has_text="Expand all").click()
+    book.out(".x-step").filter(has_text="weight").nth(5).click()  # its numbers were never sent
+    expect(book.out(".x-nothing")).to_have_text("Its numbers were not asked for before the kernel went.")
+    book.out(".x-pattern").fill("(?i).*WEIGHT")
+    expect(book.out(".x-found")).to_have_text("only Python could tell, and the kernel is gone")
+
+
 def test_a_run_is_drawn_while_it_runs(notebook):
     book = notebook(RUN.replace("range(100)", "range(2_000_000)").replace("for step", "display(1)\n    for step"))
     book.start()

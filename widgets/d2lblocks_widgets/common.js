@@ -126,10 +126,13 @@ export function mount({ model, el }, name) {
     /** Say whether an answer of the kernel is awaited; a wait longer than 300 ms is shown. */
     waiting(on) {
       timers.forEach(clearTimeout);
-      timers = on && status.dataset.kind !== "gone" ? [setTimeout(tell, 300, "busy"), setTimeout(tell, 3000, "silent")] : [];
+      timers = on && !view.gone() ? [setTimeout(tell, 300, "busy"), setTimeout(tell, 3000, "silent")] : [];
       root.toggleAttribute("data-waiting", on);
-      if (!on && status.dataset.kind !== "gone") tell("");
+      if (!on && !view.gone()) tell("");
     },
+    /** Whether the kernel has gone; then each of `afterwards` is called. */
+    gone: () => status.dataset.kind === "gone",
+    afterwards: [],
     /** Take everything down; anywidget calls it when the view goes. */
     dispose() {
       timers.forEach(clearTimeout);
@@ -148,12 +151,14 @@ export function mount({ model, el }, name) {
     status.textContent = texts[kind];
     status.hidden = !kind;
     for (const control of root.querySelectorAll("[data-kernel]")) control.disabled = kind === "gone";
+    if (kind === "gone") view.afterwards.forEach((f) => f());
   }
-  // A restarted kernel knows nothing of this model. Front ends tell it in one of two ways.
+  // A restarted kernel knows nothing of this model, one that was shut down nothing at all. Front ends tell it in one of three ways.
   const lost = () => (timers.forEach(clearTimeout), tell("gone"));
-  const kernel = model.widget_manager?.kernel?.statusChanged;
+  const kernel = model.widget_manager?.kernel;
   const heard = (_, state) => /^(auto)?restarting$|^terminating$|^dead$/.test(state) && lost();
-  if (kernel) kernel.connect(heard), undo.push(() => kernel.disconnect(heard));
+  for (const [signal, slot] of [[kernel?.statusChanged, heard], [kernel?.disposed, lost]])
+    if (signal) signal.connect(slot), undo.push(() => signal.disconnect(slot));
   view.on("comm_live_update", () => setTimeout(() => el.closest(".jupyter-widgets-disconnected") && lost()));
   el.append(root);
   root.append(live, status);
@@ -163,8 +168,9 @@ export function mount({ model, el }, name) {
 /** Mark `root` light or dark as the page around it is, and follow when that changes; returns what stops it. */
 export function theme(root) {
   const page = [document.documentElement, document.body];
-  const prefers = matchMedia("(prefers-color-scheme: dark)");
+  const prefers = matchMedia("(prefers-color-scheme: dark)"), forced = matchMedia("(forced-colors: active)");
   const isDark = () => {
+    if (forced.matches) return prefers.matches; // the system's colours are around and behind us, not the page's
     const lab = document.body.dataset.jpThemeLight;
     if (lab) return lab === "false";
     for (const node of page) {
@@ -178,9 +184,9 @@ export function theme(root) {
   const update = () => (root.dataset.theme = isDark() ? "dark" : "light");
   const observer = new MutationObserver(update);
   page.forEach((node) => observer.observe(node, { attributes: true }));
-  prefers.addEventListener("change", update);
+  for (const query of [prefers, forced]) query.addEventListener("change", update);
   update();
-  return () => (observer.disconnect(), prefers.removeEventListener("change", update));
+  return () => (observer.disconnect(), [prefers, forced].forEach((query) => query.removeEventListener("change", update)));
 }
 
 /** Keep plain keys from the notebook's shortcuts (arrows would leave the cell); Ctrl, Cmd and Shift+Enter pass. */
@@ -226,12 +232,20 @@ function powered(x, digits) {
 /** Write a tick: 100,000 would not fit beside an axis. */
 const tick = (x, digits) => (Math.abs(x) >= 1e5 ? (x < 0 ? "−" : "") + powered(Math.abs(x), digits) : text(x, digits));
 
-/** Write the ticks of an axis in three significant digits, or in so many more that no two look alike. */
+/** Write the ticks of an axis in three significant digits, or in so many more that each is what it says. */
 function tickTexts(values, write = tick) {
-  for (let digits = 3; ; digits++) {
-    const found = values.map((v) => write(v, digits));
-    if (digits > 12 || new Set(found).size === values.length) return found;
-  }
+  let digits = 3;
+  while (digits < 12 && values.some((v) => Number(v.toPrecision(digits)) !== v)) digits++;
+  return values.map((v) => write(v, digits));
+}
+
+/** What is narrower has no width for a picture: the density of numbers in it would be infinite. */
+const NARROW = 1e-290;
+
+/** A range with some width around numbers that are all alike. */
+export function widened(lo, hi) {
+  const reach = Math.max(0.5, Math.abs(lo) / 1000);
+  return hi - lo > NARROW ? [lo, hi] : [lo - reach, lo + reach];
 }
 
 /** Round numbers between lo and hi, about `count` of them; 0 is among them if it lies inside. */
@@ -240,6 +254,7 @@ export function ticks(lo, hi, count = 5) {
   const raw = (hi - lo) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 2.5, 5, 10].find((m) => m * power >= raw * 0.999);
+  if (Math.max(-lo, hi) / step > 1e10) return [lo, hi]; // a step would be lost in rounding
   const out = [];
   for (let k = Math.ceil(lo / step - 1e-9); k * step <= hi + step * 1e-9; k++) out.push(Number((k * step).toPrecision(12)));
   return out;
@@ -348,11 +363,11 @@ export function line(points) {
  *   each with lo, hi and fine; the first is drawn last, in front
  */
 export function histogram(svg, { width, height, series, lo, hi, bins, log = false, name, xName = "", ...rest }) {
-  if (!(hi > lo)) [lo, hi] = [lo - 0.5, lo + 0.5];
+  [lo, hi] = widened(lo, hi);
   const columns = Array.from({ length: 321 }, (_, i) => lo + ((hi - lo) * i) / 320);
   const drawn = series.filter((one) => one.n && one.hi >= lo && one.lo <= hi).map((one) => {
     const a = Math.max(lo, one.lo), b = Math.min(hi, one.hi), step = (b - a) / bins;
-    return { ...one, a, step, high: step ? Array.from(rebin(one, a, b, bins), (c) => c / (one.n * step)) : null };
+    return { ...one, a, step, high: step > NARROW ? Array.from(rebin(one, a, b, bins), (c) => c / (one.n * step)) : null };
   });
   const spread = drawn.filter((one) => one.high), least = Math.min(...spread.map((one) => 0.5 / (one.n * one.step)));
   const expected = (one) => (one.theory?.law === "uniform"

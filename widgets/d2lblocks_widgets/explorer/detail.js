@@ -35,8 +35,8 @@ function ofParameter(row, rows, story, choose) {
     entry("shape", shapeText(row.shape, row.learned), row.shape && sizes(row, story)),
     entry("holds", row.count === null ? `${row.dtype}, how many is not known yet`
       : `${plural(row.count, "number")} in ${row.dtype}, ${bytesText(below(row).bytes)}`),
-    entry("filled by", row.init !== "from the net" ? code(row.init)
-      : row.state === "ready" ? "set_data or a file" : "the initializer that net.initialize() is given"),
+    entry("initializer", row.init !== "from the net" ? code(row.init)
+      : row.state === "ready" ? "none: numbers from set_data or a file" : "the one that net.initialize() is given"),
     entry("state", STATES[row.state] ?? row.state, ` · grad_req ${row.grad}`),
     twins.length > 0 && entry("tied", h("div", { class: "x-head" }, tieText(row), "the same array as", twins.map(jump))),
   ];

@@ -3,7 +3,7 @@
 import { copyButton, fresh, h } from "../common.js";
 import { plural, whole } from "./facts.js";
 
-// Here Python and JavaScript read a regular expression alike; what is written otherwise, Python is asked for.
+// Here Python and JavaScript read a regular expression alike, for names of plain letters; otherwise Python is asked.
 const COMMON = /^(?:[\w .*+?|^$)-]|\((?!\?)|\(\?[:=!]|\\[.wdsbWDSB]|\[\^?[\w .-]+\]|\{\d+(?:,\d*)?\})*$/;
 
 /** What is written in Python for a pattern. */
@@ -13,9 +13,9 @@ function call(pattern) {
   return `net.collect_params(${pattern && raw + quote + (quote === '"' ? pattern.replaceAll('"', '\\"') : pattern) + quote})`;
 }
 
-/** A function that says whether a name matches from its start; null if only Python can tell. */
-function matcher(pattern) {
-  if (!COMMON.test(pattern)) return null;
+/** A function that says whether one of these names matches from its start; null if only Python can tell. */
+function matcher(pattern, names) {
+  if (!COMMON.test(pattern) || names.some((name) => /[^ -~]/.test(name))) return null;
   try {
     const sticky = new RegExp(pattern, "y");
     return (name) => ((sticky.lastIndex = 0), sticky.test(name));
@@ -37,13 +37,14 @@ export function makeFilter(view, model) {
       const pattern = model.get("pattern"), parameters = rows.filter((row) => row.isParameter), answer = model.get("matched");
       if (field.value !== pattern) field.value = pattern;
       code.textContent = call(pattern);
-      const fits = pattern ? matcher(pattern) : () => true, told = answer.pattern === pattern;
+      const fits = pattern ? matcher(pattern, parameters.map((row) => row.name)) : () => true, told = answer.pattern === pattern;
       if (!fits && !told) view.set({ ask: pattern });
       const wrong = !fits && told && answer.error;
       field.setAttribute("aria-invalid", Boolean(wrong));
       const found = fits ? parameters.filter((row) => fits(row.name)) : told ? (answer.rows ?? []).map((i) => rows[i]) : undefined;
       const names = (list) => new Set(list.map((row) => row.name)).size;
-      count.textContent = wrong || (found ? `${whole(names(found))} of ${plural(names(parameters), "parameter")}` : "asking Python …");
+      const open = view.gone() ? "only Python could tell, and the kernel is gone" : "asking Python …";
+      count.textContent = wrong || (found ? `${whole(names(found))} of ${plural(names(parameters), "parameter")}` : open);
       return pattern ? (wrong ? null : found) : null;
     },
   };

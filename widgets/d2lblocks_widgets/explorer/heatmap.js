@@ -29,6 +29,8 @@ function pixels(data, columns, rows, { plus, minus, odd }) {
   return image;
 }
 
+const said = (x) => (Number.isNaN(x) ? "NaN" : text(x));
+
 /** Build the picture; `update(map, name)` shows another array. */
 export function makeHeatmap(view) {
   const canvas = h("canvas", { "aria-hidden": "true" }), mark = h("div", { class: "x-mark" });
@@ -52,7 +54,7 @@ export function makeHeatmap(view) {
     at = [inside(row, map.rows), inside(column, map.columns)];
     const wide = canvas.offsetWidth / map.columns, tall = canvas.offsetHeight / map.rows;
     Object.assign(mark.style, { left: `${at[1] * wide}px`, top: `${at[0] * tall}px`, width: `${wide}px`, height: `${tall}px` });
-    told.textContent = `${name}${indexOf(map, ...at)} = ${text(data[at[0] * map.columns + at[1]] * (map.scale || 1))}`;
+    told.textContent = `${name}${indexOf(map, ...at)} = ${said(data[at[0] * map.columns + at[1]] * (map.scale || 1))}`;
   }
   frame.addEventListener("keydown", (event) => {
     const by = MOVES[event.key];
@@ -72,7 +74,8 @@ export function makeHeatmap(view) {
     const [rows, columns] = map.step, part = (k, what) => (k > 1 ? `one ${what} in ${k}` : `every ${what}`);
     const shown = rows * columns > 1 ? `Shown: ${part(rows, "row")}, ${part(columns, "column")}. ` : "";
     const axes = map.shape.length > 1 ? `First axis down, ${map.shape.length > 2 ? "the others" : "second"} across. ` : "";
-    note.textContent = `${axes}${shown}Point at a cell, or use the arrow keys.`;
+    const odd = data.every(Number.isFinite) ? "" : "Cells in the colour of the text are not finite. ";
+    note.textContent = `${axes}${shown}${odd}Point at a cell, or use the arrow keys.`;
     frame.setAttribute("aria-label", `Heat map of ${name}, ${map.rows} by ${map.columns} cells, colours from ${text(-map.scale)} `
       + `to ${text(map.scale)}. Arrow keys move from cell to cell.`);
     draw();

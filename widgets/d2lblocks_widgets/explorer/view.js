@@ -32,8 +32,9 @@ function makeTabs(panel, choose) {
 }
 
 /** Why the selected row has no picture. */
-function excuse(row, missing, follows) {
+function excuse(row, missing, follows, gone) {
   if (!row.isParameter) return "Choose a parameter to see its numbers.";
+  if (missing && gone) return "Its numbers were not asked for before the kernel went.";
   if (missing) return "Asking the kernel for its numbers …";
   if (!follows && row.state === "ready") return "Its numbers were not asked for while this view followed the net.";
   return `No numbers yet: ${row.state === "constructed" ? "net.initialize()" : "the first batch that reaches its block"} will make them.`;
@@ -107,7 +108,7 @@ function render({ model, el }) {
     else if (there) bars.update(layers, row.accessor, Object.keys(frame).length > 0 && !frame[row.i]);
     missing = row.isParameter && row.state === "ready" && !there && get("follows");
     nothing.hidden = Boolean(there);
-    nothing.textContent = excuse(row, missing, get("follows"));
+    nothing.textContent = excuse(row, missing, get("follows"), view.gone());
     if (missing && get("want").at(-1) !== row.i) view.set({ want: [...get("want").filter((i) => i !== row.i), row.i].slice(-4) });
     wait();
   }
@@ -134,6 +135,7 @@ function render({ model, el }) {
     job.order = order;
     traits.forEach((trait) => view.on(`change:${trait}`, soon(job)));
   });
+  view.afterwards.push(showFilter, showNumbers);
   showNet();
   showTab();
   return view.dispose;

@@ -3,7 +3,7 @@ import { h, histogram, s, text } from "../common.js";
 
 export const cut = (word, most) => (word.length > most ? `${word.slice(0, most - 1)}…` : word);
 export const shape = (sizes) => (!sizes.length ? "one number" : `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""})`);
-const figure = (x) => (typeof x === "number" ? text(x) : String(x));
+const figure = (x) => (typeof x === "number" ? text(x) : typeof x === "boolean" ? (x ? "True" : "False") : String(x));
 
 /** Numbers in a word or two, for a box. */
 export function brief(facts, most) {

@@ -74,7 +74,9 @@ class Checkpointer:
         io.save(self.file(step), arrays)
         older = [s for s in self.steps() if s < step]
         for s in older[: max(0, len(older) + 1 - self.keep)] if self.keep else []:
-            with contextlib.suppress(FileNotFoundError):  # another process tidies up too
+            with contextlib.suppress(
+                OSError
+            ):  # another process tidies up too; the new one is safe, whatever hinders here
                 os.remove(self.file(s))
         return self.file(step)
 

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import functools
 import hashlib
-import itertools
 import os
+import platform
 import re
 import stat
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -17,7 +18,8 @@ import numpy as onp
 
 from d2lblocks.formats.checksum import CACHED, PIECE, UNCHECKED, Checksum
 
-_calls = itertools.count()
+OLD = 86_400  # seconds: nobody writes into a file for a day
+_writing: set[str] = set()  # the temporary files of this process
 
 
 @contextlib.contextmanager
@@ -45,9 +47,10 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _beside(folder: str, base: str, mode: int | None) -> Iterator[BinaryIO]:
     """Open a temporary file that becomes the file of that name when the block ends well."""
-    temporary = os.path.join(folder, f".{_stem(base)}.{os.getpid()}.{next(_calls)}.tmp")
+    temporary = os.path.join(folder, f".{_stem(base)}.{_world()}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    _writing.add(temporary)
     try:
-        with os.fdopen(_create(temporary), "wb") as f:
+        with _create(temporary) as f:
             if mode is not None:
                 with contextlib.suppress(PermissionError):  # disks that know no modes
                     os.chmod(temporary, stat.S_IMODE(mode))
@@ -58,11 +61,13 @@ def _beside(folder: str, base: str, mode: int | None) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise
+    finally:
+        _writing.discard(temporary)
 
 
-def _create(temporary: str) -> int:
+def _create(temporary: str) -> BinaryIO:
     try:
-        return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o666)
+        return open(temporary, "xb")
     except PermissionError as problem:
         where = os.path.dirname(temporary)
         why = f"{problem.strerror}: the folder {where!r} takes no new files, and one is written beside the old"
@@ -112,15 +117,31 @@ def _sync_folder(folder: str) -> None:
         os.close(handle)
 
 
+@functools.cache
+def _world() -> str:
+    """Return a word for where a process number means this process: one machine since it started, one container of it."""
+    told = platform.node()
+    with contextlib.suppress(OSError):  # these are Linux's
+        with open("/proc/sys/kernel/random/boot_id") as f:
+            told += f.read() + os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
 def _remove_orphans(folder: str, base: str) -> None:
-    """Remove temporary files of this target whose process was killed while it wrote."""
-    pattern = re.compile(re.escape(f".{_stem(base)}.") + r"(\d+)\.\d+\.tmp")
+    """Remove temporary files of this target whose process was killed while it wrote, or which a second Ctrl-C left."""
+    pattern = re.compile(re.escape(f".{_stem(base)}.") + r"(\w+)\.(\d+)\.\w+\.tmp")
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):
             match = pattern.fullmatch(entry)
-            if match and not _alive(int(match[1])):
+            if match and _is_orphan(os.path.join(folder, entry), match[1], int(match[2])):
                 with contextlib.suppress(OSError):
                     os.remove(os.path.join(folder, entry))
+
+
+def _is_orphan(temporary: str, world: str, pid: int) -> bool:
+    if world != _world():  # of its process nothing can be known here
+        return time.time() - os.stat(temporary).st_mtime > OLD
+    return temporary not in _writing if pid == os.getpid() else not _alive(pid)
 
 
 def _alive(pid: int) -> bool:
@@ -164,7 +185,7 @@ def write_all(f: BinaryIO, data: Any, crc: Checksum = UNCHECKED) -> None:
     if crc.wanted and crc.shares(len(view)):  # the system lets threads write by turns: they gain by their sums
         f.flush()
         at = f.tell()
-        crc.later(functools.partial(_write_at, crc.handle(f)), view, at)
+        crc.later(_write_at, view, at)
         f.seek(at + len(view))
         return
     step = CACHED if crc.wanted else PIECE

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 CACHED = 1 << 19  # so much is moved and then summed while it is still in the processor's cache
 PIECE = 1 << 23  # so much a thread takes at most, or is moved at a time without a sum; Ctrl-C comes in between
 _AHEAD = 8  # pieces that may wait: this bounds what they hold in memory
+_IDLE = 0.1  # seconds: a thread that has had nothing to do for so long ends
 _ONE, _X8, _MODULUS = 0x80000000, 0x00800000, 0xEDB88320  # 1, x⁸ and CRC-32's x³² + x²⁶ + ... + 1, lowest power first
 
 
@@ -23,25 +24,27 @@ class Checksum:
 
     Threads are far apart in memory, a piece each: the system gives it in pages of up to 2 MB, which two would fight for.
 
-    Use it in `with`: at the end all that was asked for has been done, or given up. Raises what the work raises. Only a second
-    Ctrl-C can leave a thread at its part for a moment.
-
-    The threads are the system's own, without an object of Python: when one of those dies, Python tells its registers, and a
-    Ctrl-C that comes at that moment is lost.
+    Use it in `with`: at the end all that was asked for has been done, or is given up, and raises what the work raises. Ctrl-C
+    may come anywhere here. So nobody waits for a thread, only for pieces of work; a thread has its own handle to the file,
+    closes it and ends by itself, at the latest when it finds nothing to do. And it is the system's own, without an object of
+    Python: when one of those dies, Python tells its registers, and a Ctrl-C that comes at that moment is lost.
 
     Args:
         size: of the file; threads are worth their while for a large one.
         wanted: if False, nothing is summed, and threads only move.
+        file: that threads read or write.
     """
 
-    def __init__(self, size: int = 0, wanted: bool = True) -> None:
+    def __init__(self, size: int = 0, wanted: bool = True, file: BinaryIO | None = None) -> None:
         self.wanted = wanted
-        self._cores = min(4, _cores()) if size >= PIECE // 2 and hasattr(os, "preadv") else 1
+        able = file is not None and size >= PIECE // 2 and hasattr(os, "preadv")
+        self._file, self._cores = file, min(4, _cores()) if able else 1
         self._value = 0
         self._jobs: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
-        self._threads: list[_thread.LockType] = []  # each is let go when its thread has ended
+        self._place = _place(file.fileno()) if self._cores > 1 else None  # type: ignore[union-attr]
+        self._begun: list[None] = []  # as long as there are threads that were started and have not ended
+        self._alive: list[None] = []  # and as there are such that are at work, which they say themselves
         self._given_up = False
-        self._handle: int | None = None
         self._waiting: deque[tuple[_Piece | int, int]] = deque()
 
     def __enter__(self) -> Checksum:
@@ -55,16 +58,6 @@ class Checksum:
             self._given_up = True
             for _ in range(self._cores):
                 self._jobs.put(None)
-            for ended in self._threads:
-                ended.acquire()
-            if self._handle is not None:
-                os.close(self._handle)
-
-    def handle(self, f: BinaryIO) -> int:
-        """Return a number of the file for threads: its own could become that of another file while one still writes."""
-        if self._handle is None:
-            self._handle = os.dup(f.fileno())
-        return self._handle
 
     def shares(self, n: int) -> bool:
         """Whether n bytes are work for `later`."""
@@ -83,19 +76,16 @@ class Checksum:
         else:
             self._waiting.append((zlib.crc32(data), len(data)))
 
-    def later(self, move: Callable[[memoryview, int], None], view: memoryview, at: int) -> None:
-        """Go on with these bytes, once a thread has moved them part by part from or to the place `at` of the file."""
+    def later(self, move: Callable[[int, memoryview, int], None], view: memoryview, at: int) -> None:
+        """Go on with these bytes, once a thread has moved them part by part: move(handle of the file, part, its place)."""
         rounds = -(-len(view) // (PIECE * self._cores))
         size = -(-len(view) // (rounds * self._cores))  # so that all have the same to do
         for start in range(0, len(view), size):
             part = view[start : start + size]
             piece = _Piece(functools.partial(self._moved, move, part, at + start))
-            if len(self._threads) < self._cores:
+            if len(self._begun) < self._cores:
                 self._start()
-            if self._threads:
-                self._jobs.put(piece)
-            else:
-                piece.do()
+            self._jobs.put(piece)
             self._waiting.append((piece, len(part)))
             if len(self._waiting) > _AHEAD:
                 self._join()
@@ -108,56 +98,84 @@ class Checksum:
 
     def _join(self) -> None:
         piece, n = self._waiting.popleft()
-        self._value = joined(self._value, piece if isinstance(piece, int) else piece.result(), n)
+        self._value = joined(self._value, piece if isinstance(piece, int) else self._result(piece), n)
+
+    def _result(self, piece: _Piece) -> int:
+        """Wait for a piece. Where no thread is at work, none may be to be had: then the work is done here."""
+        found = None
+        while found is None:
+            working = bool(self._alive)  # asked first: a thread tells a result before it ends
+            with contextlib.suppress(queue.Empty):
+                found = piece.results.get(timeout=_IDLE) if working else piece.results.get_nowait()
+            if found is None and not working:
+                try:
+                    job = self._jobs.get_nowait() or piece
+                except queue.Empty:
+                    job = piece  # a thread took it, and ended without a word for lack of memory
+                job.do(self._file.fileno())  # type: ignore[union-attr]
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
     def _start(self) -> None:
-        ended = _thread.allocate_lock()
-        ended.acquire()
-        with contextlib.suppress(RuntimeError):  # none is to be had: the system has no more, or Python is about to end
-            _thread.start_new_thread(self._work, (ended,))
-            self._threads.append(ended)
+        self._begun.append(None)
+        try:
+            _thread.start_new_thread(self._work, ())
+        except (RuntimeError, MemoryError):  # none is to be had: the system has no more, or Python is about to end
+            self._begun.pop()
 
-    def _work(self, ended: _thread.LockType) -> None:
-        while (piece := self._jobs.get()) is not None:
-            piece.do()
-            del piece  # or it would hold its memory while this waits for the next
-        ended.release()
+    def _work(self) -> None:
+        """Run a thread. Only there no Ctrl-C comes between a handle and who closes it."""
+        with contextlib.suppress(ValueError, OSError):  # the file is closed by now; there are no more handles
+            handle = os.dup(self._file.fileno())  # type: ignore[union-attr]
+            try:
+                if _place(handle) == self._place:  # else the file was closed just now, and its number is another's
+                    self._serve(handle)
+            finally:
+                os.close(handle)
+        self._begun.pop()
 
-    def _moved(self, move: Callable[[memoryview, int], None], piece: memoryview, at: int) -> int:
+    def _serve(self, handle: int) -> None:
+        self._alive.append(None)
+        try:
+            while (piece := self._jobs.get(timeout=_IDLE)) is not None:
+                piece.do(handle)
+                del piece  # or it would hold its memory while this waits for the next
+        except queue.Empty:
+            pass
+        finally:
+            self._alive.pop()
+
+    def _moved(self, move: Callable[[int, memoryview, int], None], piece: memoryview, at: int, handle: int) -> int:
         """Move a piece; gives back its sum."""
         total, step = 0, CACHED if self.wanted else PIECE
         for start in range(0, len(piece), step):
             if self._given_up:
                 break
             part = piece[start : start + step]
-            move(part, at + start)
+            move(handle, part, at + start)
             total = zlib.crc32(part, total) if self.wanted else 0
         return total
 
 
 class _Piece:
-    """Work for any thread, and what comes of it for the one that asked for it."""
+    """Work for any thread, and what comes of it: a sum, or an error. Done twice, it comes to the same."""
 
-    def __init__(self, work: Callable[[], int]) -> None:
+    def __init__(self, work: Callable[[int], int]) -> None:
         self._work = work
-        self._result: int | BaseException = 0
-        self._done = _thread.allocate_lock()
-        self._done.acquire()
+        self.results: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
 
-    def do(self) -> None:
+    def do(self, handle: int) -> None:
         try:
-            self._result = self._work()
+            self.results.put(self._work(handle))
         except BaseException as problem:
-            self._result = problem
-        self._done.release()
+            self.results.put(problem)
 
-    def result(self) -> int:
-        """Wait for it; Ctrl-C ends the wait."""
-        self._done.acquire()
-        result, self._result = self._result, 0  # an error knows its frames, and by them this: forget it
-        if isinstance(result, BaseException):
-            raise result
-        return result
+
+def _place(handle: int) -> tuple[int, int]:
+    """Return what no two files share: the disk, and the number there."""
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
 
 
 UNCHECKED = Checksum(wanted=False)

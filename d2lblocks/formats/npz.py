@@ -26,6 +26,12 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedE
            struct.error)  # fmt: skip
 
 
+class _Archive(zipfile.ZipFile):
+    """A zip archive that `with` alone closes. What comes while a `__del__` in Python runs is lost, and that may be Ctrl-C."""
+
+    __del__ = object  # type: ignore[assignment]  # a call that does nothing, in C
+
+
 def read_npy(source: Source) -> list[onp.ndarray]:
     """Return the array of a .npy file, in a list."""
     raw = _read_array(source, source.f, source.size, "the array")
@@ -37,7 +43,7 @@ def read_npy(source: Source) -> list[onp.ndarray]:
 def read(source: Source) -> dict[str, onp.ndarray]:
     """Return the arrays of a .npz file by name, in file order. The archive's own checksums are verified."""
     try:
-        with zipfile.ZipFile(source.f) as archive:
+        with _Archive(source.f) as archive:
             members = archive.infolist()
             _check_archive(source, archive, members)
             return {info.filename[:-4]: _read_member(source, archive, info) for info in members}
@@ -134,7 +140,7 @@ def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.nda
     for name in named:
         if len(name.encode()) > 60_000:
             raise FormatError(f"{os.fspath(file)}: a name of {len(name)} characters is too long for a zip archive.")
-    with replacing(file) as f, zipfile.ZipFile(f, "w") as archive:
+    with replacing(file) as f, _Archive(f, "w") as archive:
         for name, raw in named.items():
             entry = zipfile.ZipInfo(date_time=(1980, 1, 1, 0, 0, 0))  # the same arrays, the same bytes
             entry.filename = name + ".npy"  # as it stands: ZipInfo itself would cut or turn some characters

@@ -32,7 +32,7 @@ _TRAILER = b"D2LBLK\x01\n"
 def read(source: Source) -> list[onp.ndarray] | dict[str, onp.ndarray]:
     """Return the arrays of a parameter file: a list, or a dict in file order. Raises FormatError for anything damaged."""
     trailer = source.ending(24)
-    with Checksum(source.size, wanted=trailer.startswith(_TRAILER)) as source.crc:
+    with Checksum(source.size, trailer.startswith(_TRAILER), source.f) as source.crc:
         source.take(8, "the magic number")
         reserved = _number(source, "Q", "the reserved word")
         count = _number(source, "Q", "the number of arrays")
@@ -122,7 +122,7 @@ def write(file: str | os.PathLike, arrays: list[onp.ndarray] | dict[str, onp.nda
     names = [name.encode() for name in arrays] if isinstance(arrays, dict) else []
     tail = struct.pack("<Q", len(names)) + b"".join(struct.pack("<Q", len(name)) + name for name in names)
     size = 24 + sum(map(len, heads)) + sum(raw.nbytes for raw in listed) + len(tail)
-    with replacing(file) as f, Checksum(size if regular(f) else 0, wanted=checksum) as crc:
+    with replacing(file) as f, Checksum(size if regular(f) else 0, checksum, f) as crc:
         reserve(f, size + 24 * checksum)
         write_all(f, MAGIC + struct.pack("<QQ", 0, len(listed)), crc)
         for raw, head in zip(listed, heads, strict=True):

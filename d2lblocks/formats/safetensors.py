@@ -45,7 +45,7 @@ def read(source: Source) -> dict[str, onp.ndarray]:
     ours = any("d2lblocks" in word for word in (*told, *told.values()))  # so that damage to the name hides no damage
     arrays = {}
     checked = ours and told.get(_CRC) != "none"
-    with Checksum(source.size, wanted=checked) as source.crc:
+    with Checksum(source.size, checked, source.f) as source.crc:
         for _, name in places:
             raw = source.empty(tuple(table[name]["shape"]), onp.dtype(_KINDS[table[name]["dtype"]]), repr(name))
             source.into(raw, repr(name))
@@ -121,7 +121,7 @@ def write(file: str | os.PathLike, arrays: dict[str, onp.ndarray], checksum: boo
     head = _head(table, "0" * 8 if checksum else None)
     if len(head) > _LONGEST:
         raise FormatError(f"{os.fspath(file)}: the names of {len(arrays)} arrays are too long for a .safetensors file.")
-    with replacing(file) as f, Checksum(size if regular(f) else 0, wanted=checksum) as crc:
+    with replacing(file) as f, Checksum(size if regular(f) else 0, checksum, f) as crc:
         reserve(f, len(head) + size)
         later = checksum and regular(f)
         if checksum and not later:  # what has gone into a pipe cannot be mended: sum up before

@@ -64,9 +64,9 @@ class Source:
                 raise self.fail(f"truncated: {what} needs {raw.nbytes} bytes")
             self._passed(part)
 
-    def _read_at(self, part: memoryview, at: int) -> None:
+    def _read_at(self, handle: int, part: memoryview, at: int) -> None:
         while part:
-            came = os.preadv(self.f.fileno(), [part], at)
+            came = os.preadv(handle, [part], at)
             if not came:
                 raise self.fail(f"truncated: there is nothing at byte {at} any more")
             part, at = part[came:], at + came
@@ -87,7 +87,8 @@ class Source:
         count, beside_zeros = 1, 1
         for n in shape:
             count, beside_zeros = count * n, beside_zeros * max(n, 1)
-        if len(shape) > 64 or any(n < 0 for n in shape) or beside_zeros * dtype.itemsize >= 2**63:
+        width = 4 if dtype.str == "<u2" else dtype.itemsize  # that stands for bfloat16, which becomes float32
+        if len(shape) > 64 or any(n < 0 for n in shape) or beside_zeros * width >= 2**63:
             raise self.fail(f"{what} has the impossible shape {shape}")
         return count * dtype.itemsize
 

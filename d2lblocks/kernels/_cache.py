@@ -37,7 +37,7 @@ def folders() -> list[Path]:
     """Return the places for the file, the first that has it or can be written is taken."""
     told = os.environ.get("D2LBLOCKS_CACHE_DIR")
     if told:
-        return [Path(told)]
+        return [Path(os.path.expanduser(told))]  # no shell has seen what a Dockerfile sets
     places = [HERE / "__pycache__"]
     with contextlib.suppress(RuntimeError):  # there are users without a home
         if os.name == "nt":

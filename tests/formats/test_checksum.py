@@ -1,9 +1,9 @@
 """Checksums put together from pieces: the same as of the whole, whoever moves them and in whatever order they are done."""
 
 import _thread
+import contextlib
 import os
 import random
-import signal
 import sys
 import threading
 import time
@@ -37,73 +37,125 @@ def test_joined():
             assert joined(zlib.crc32(a), zlib.crc32(b), n) == zlib.crc32(a + b)
 
 
+@pytest.fixture
+def file(tmp_path):
+    with open(tmp_path / "f", "w+b") as f:
+        yield f
+
+
+class Moved(bytearray):
+    """Where pieces are moved to; after a while, if they are to come late."""
+
+    def __init__(self, n, late=0.0):
+        super().__init__(n)
+        self.rng, self.late = random.Random(n), late
+
+    def __call__(self, handle, part, at):
+        os.fstat(handle)  # it is open
+        time.sleep(self.rng.uniform(0, self.late))
+        self[at : at + len(part)] = part
+
+
 @threaded
-def test_pieces_are_summed_in_their_order_however_late_they_come(pieces):
-    data, rng = random.Random(1).randbytes(1000), random.Random(2)
-    file = bytearray(1000)
-
-    def move(part, at):
-        time.sleep(rng.uniform(0, 2e-3))
-        file[at : at + len(part)] = part
-
-    with Checksum(1000) as crc:
+def test_pieces_are_summed_in_their_order_however_late_they_come(pieces, file):
+    data, moved = random.Random(1).randbytes(1000), Moved(1000, 2e-3)
+    with Checksum(1000, file=file) as crc:
         assert crc.shares(16) and not crc.shares(15)
         crc.add(data[:10])
-        crc.later(move, memoryview(data)[10:500], 10)
+        crc.later(moved, memoryview(data)[10:500], 10)
         crc.add(data[500:502])
         crc.add(data[502:503])
-        crc.later(move, memoryview(data)[503:], 503)
-        assert crc.value() == zlib.crc32(data) and file[10:500] == data[10:500] and file[503:] == data[503:]
+        crc.later(moved, memoryview(data)[503:], 503)
+        assert crc.value() == zlib.crc32(data) and moved[10:500] == data[10:500] and moved[503:] == data[503:]
 
 
 @threaded
 @pytest.mark.parametrize("n", [16, 17, 63, 64, 65, 191, 192, 193, 1000])
-def test_pieces_of_all_sizes(pieces, n):
-    data, moved = random.Random(n).randbytes(n), bytearray(n)
-    with Checksum(n) as crc:
-        crc._cores = 3  # a small file would not be shared
-        crc.later(lambda part, at: moved.__setitem__(slice(at, at + len(part)), part), memoryview(data), 0)
+def test_pieces_of_all_sizes(pieces, file, n):
+    data, moved = random.Random(n).randbytes(n), Moved(n)
+    with Checksum(1000, file=file) as crc:  # a small file would not be shared
+        crc.later(moved, memoryview(data), 0)
         assert crc.value() == zlib.crc32(data) and moved == data
-    with Checksum(n, wanted=False) as crc:
-        crc.later(lambda part, at: None, memoryview(data), 0)
+    with Checksum(1000, wanted=False, file=file) as crc:
+        crc.later(lambda *_: None, memoryview(data), 0)
         crc.add(data)
         assert crc.value() == 0
 
 
-def ended(before):
-    """Whether all threads but those before have ended; the last step of one it takes after it has told so."""
-    deadline = time.monotonic() + 5
-    while len(sys._current_frames()) > before and time.monotonic() < deadline:
+def ended(before, seconds=5.0):
+    """Whether nothing is left soon: no thread, no handle. Some of `before` may have been on their way out."""
+    deadline = time.monotonic() + seconds
+    while (
+        not (gone := all(now <= then for now, then in zip(left(), before, strict=True))) and time.monotonic() < deadline
+    ):
         time.sleep(1e-3)
-    return len(sys._current_frames()) == before
+    return gone
+
+
+def left():
+    handles = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    return len(sys._current_frames()), handles
+
+
+def refuse(*_):
+    raise RuntimeError("can't start new thread")
+
+
+def die(function, args):
+    """A thread that ends before its first line, for lack of memory, is started all the same."""
 
 
 @threaded
-def test_without_threads(pieces, monkeypatch):
-    def refuse(*_):
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    data, moved = random.Random(0).randbytes(1000), bytearray(1000)
-    with Checksum(1000) as crc:
-        crc.later(lambda part, at: moved.__setitem__(slice(at, at + len(part)), part), memoryview(data), 0)
+@pytest.mark.parametrize("start", [refuse, die])
+def test_without_threads(pieces, file, monkeypatch, start):
+    monkeypatch.setattr(_thread, "start_new_thread", start)
+    data, moved = random.Random(0).randbytes(1000), Moved(1000)
+    with Checksum(1000, file=file) as crc:
+        crc.later(moved, memoryview(data), 0)
         assert crc.value() == zlib.crc32(data) and moved == data
 
 
 @threaded
-def test_the_end_waits_for_all_and_a_failure_gives_up_the_rest(pieces):
-    moved, before = [], len(sys._current_frames())
-    with Checksum(1000) as crc:
-        crc.later(
-            lambda part, at: (time.sleep(1e-3), moved.extend(range(at, at + len(part)))), memoryview(bytes(640)), 0
-        )
-    assert sorted(moved) == list(range(640)) and ended(before)
+def test_a_piece_whose_thread_died(pieces, file, monkeypatch):
+    """One that took it, and ended without a word for lack of memory."""
+    data, moved = random.Random(0).randbytes(1000), Moved(1000)
+    with Checksum(1000, file=file) as crc:
+        monkeypatch.setattr(crc, "_start", lambda: None)
+        crc.later(moved, memoryview(data)[:64], 0)
+        crc._jobs.get_nowait()
+        crc.later(moved, memoryview(data)[64:], 64)
+        assert crc.value() == zlib.crc32(data) and moved == data
 
-    def fail(part, at):
+
+@threaded
+def test_the_end_waits_for_all_and_a_failure_gives_up_the_rest(pieces, file):
+    moved, before = Moved(640, 2e-3), left()
+    with Checksum(1000, file=file) as crc:
+        crc.later(moved, memoryview(bytes([7] * 640)), 0)
+    assert moved == bytes([7] * 640) and ended(before)
+
+    def fail(*_):
         raise OSError(5, "I/O error")
 
-    with pytest.raises(OSError, match="I/O"), Checksum(1000) as crc:
+    with pytest.raises(OSError, match="I/O"), Checksum(1000, file=file) as crc:
         crc.later(fail, memoryview(bytes(640)), 0)
+    assert ended(before)
+
+
+@threaded
+@pytest.mark.parametrize("cut", ["exit", "value", "start"])
+def test_threads_end_by_themselves_wherever_ctrl_c_comes(pieces, file, monkeypatch, cut):
+    """Also where it comes before anybody could tell them to end."""
+    before = left()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    where = {"exit": "__exit__", "value": "value", "start": "_join"}[cut]
+    monkeypatch.setattr(Checksum, where, interrupted)
+    for _ in range(5):
+        with contextlib.suppress(KeyboardInterrupt), Checksum(1000, file=file) as crc:
+            crc.later(Moved(640, 1e-3), memoryview(bytes(640)), 0)
     assert ended(before)
 
 
@@ -147,8 +199,8 @@ def test_damage_is_found_with_threads_too(tmp_path, pieces, form):
 
 @threaded
 def test_a_late_thread_writes_into_no_other_file(tmp_path, pieces, monkeypatch):
-    """After two Ctrl-C a thread may still be at work; the number of its file must not have become that of another."""
-    begun, go, wrote, real = threading.Event(), threading.Event(), threading.Event(), os.pwrite
+    """After Ctrl-C a thread may still be at work; the number of its file must not have become that of another."""
+    begun, go, wrote, real, before = threading.Event(), threading.Event(), threading.Event(), os.pwrite, left()
 
     def late(handle, part, at):
         begun.set()
@@ -158,27 +210,16 @@ def test_a_late_thread_writes_into_no_other_file(tmp_path, pieces, monkeypatch):
         finally:
             wrote.set()
 
-    def press(signum, frame):
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(os, "pwrite", late)
-    before = signal.signal(signal.SIGALRM, press)
-    try:
-        with pytest.raises(KeyboardInterrupt), open(tmp_path / "f", "wb") as f, Checksum(16) as crc:
-            crc._cores = 2
-            write_all(f, b"late" * 4, crc)
-            begun.wait()
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
-            crc.value()
-    finally:
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(KeyboardInterrupt), open(tmp_path / "f", "wb") as f, Checksum(64, file=f) as crc:
+        write_all(f, b"late" * 4, crc)
+        assert begun.wait(10)
+        raise KeyboardInterrupt
     with open(tmp_path / "other", "wb"):
         go.set()
         assert wrote.wait(10)
     assert b"late" in (tmp_path / "f").read_bytes() and not (tmp_path / "other").read_bytes()
+    assert ended(before)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")

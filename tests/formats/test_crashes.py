@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as onp
 import pytest
 
 from d2lblocks import np, npx
-from d2lblocks.formats import checksum
+from d2lblocks.formats import atomic, checksum
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill")
@@ -53,13 +54,13 @@ class Calls:
         for name in ("open", "chmod", "posix_fallocate", "fsync", "close", "replace", "remove"):
             if hasattr(os, name):
                 patch.setattr(os, name, self.counted(name, getattr(os, name)))
-        calls = self
+        calls, created = self, self.counted("create", lambda path: File(path, "x"))
 
         class File(io.FileIO):
             write = lambda self, data: calls.counted("write", super().write)(data)
             close = lambda self: None if self.closed else calls.counted("close file", super().close)()
 
-        patch.setattr(os, "fdopen", lambda handle, mode: io.BufferedWriter(File(handle, mode)))
+        patch.setattr(atomic, "open", lambda path, mode: io.BufferedWriter(created(path)), raising=False)
 
     def counted(self, name, function):
         def call(*args):
@@ -79,7 +80,7 @@ def test_the_order_is_that_of_durable_files(tmp_path, monkeypatch):
         save(tmp_path / "w.params", NEW)
     order = [name for i, name in enumerate(calls.log) if not i or calls.log[i - 1] != name]
     assert order == [
-        "open",
+        "create",
         "chmod",
         "posix_fallocate",
         "write",
@@ -272,8 +273,8 @@ def test_ctrl_c_while_a_big_file_passes(tmp_path, name, act):
     assert len(npx.load(file)["x"]) in (700, 40_000_000)
 
 
-def interrupted(act, seconds):
-    """Do something again and again; whether Ctrl-C, some time after it began, ends that within a second."""
+def interrupted(act, seconds, patience=1.0):
+    """Do something again and again; whether Ctrl-C, some time after it began, ends that within so many seconds."""
     begun, beginning = os.pipe()
     pid = os.fork()
     if not pid:
@@ -288,7 +289,7 @@ def interrupted(act, seconds):
     os.close(beginning)
     time.sleep(seconds)
     os.kill(pid, signal.SIGINT)
-    late, ended = time.monotonic() + 1, 0
+    late, ended = time.monotonic() + patience, 0
     while not ended and time.monotonic() < late:
         time.sleep(1e-3)
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -305,12 +306,12 @@ def test_no_ctrl_c_is_lost(tmp_path, name, act, times):
     """Threads come and go; where something of Python's dies just then, it might be swallowed."""
     file, x, rng = tmp_path / name, np.zeros((1_500_000,)), random.Random(name)
     save(file, x)
-    assert all(interrupted(lambda: act(file, x), rng.uniform(0, 0.04)) for _ in range(times))
+    assert all(interrupted(lambda: act(file, x), rng.uniform(0, 0.04), 30) for _ in range(times))  # a disk may be busy
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.skipif(not hasattr(os, "preadv"), reason="the system has no reading here and there")
-@pytest.mark.parametrize("name", ["w.params", "w.safetensors"])
+@pytest.mark.parametrize("name", FORMS)
 def test_nothing_of_pythons_dies_with_a_callback(tmp_path, name, monkeypatch):
     """What a callback of a dying object or `__del__` raises is lost, a Ctrl-C as well: the threads of a file have none."""
     monkeypatch.setattr(checksum, "_cores", lambda: 2)
@@ -323,7 +324,7 @@ def test_nothing_of_pythons_dies_with_a_callback(tmp_path, name, monkeypatch):
     finally:
         sys.setprofile(None)
     assert [code for code in seen if code.co_name in names] == []
-    assert any(code.co_name == "_start" for code in seen)
+    assert any(code.co_name == "_start" for code in seen) == (name != "w.npz")
 
 
 def test_a_file_that_shrinks_while_it_is_read(tmp_path, monkeypatch):
@@ -334,8 +335,60 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path, monkeypatch):
     class Larger:
         def __init__(self, handle):
             self.st_size, self.st_mode = size, real(handle).st_mode
+            self.st_dev, self.st_ino = real(handle).st_dev, real(handle).st_ino
 
     os.truncate(file, 5_000_000)
     monkeypatch.setattr(os, "fstat", Larger)
     with pytest.raises(ValueError, match=r"w\.params: truncated"):
         npx.load(file)
+
+
+TEMPORARY = re.compile(r"\.w\.params\.(\w{8})\.(\d+)\.\w{8}\.tmp")
+
+
+def test_whose_temporary_files_go(tmp_path):
+    """Those of processes that are gone, and what a second Ctrl-C left of our own; of other machines, those of yesterday."""
+    seen = []
+    real = os.replace
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", lambda a, b: (seen.append(os.path.basename(a)), real(a, b)))
+        save(tmp_path / "w.params", OLD)
+    world, pid = TEMPORARY.fullmatch(seen[0]).groups()
+    assert int(pid) == os.getpid()
+    dead = os.fork()
+    if not dead:
+        os._exit(0)
+    os.waitpid(dead, 0)
+    names = {
+        "dead": f".w.params.{world}.{dead}.00000000.tmp",
+        "left": f".w.params.{world}.{pid}.00000001.tmp",
+        "busy": f".w.params.{world}.1.00000002.tmp",
+        "other": f".w.params.{'0' * 8}.{dead}.00000003.tmp",
+        "yesterday": f".w.params.{'0' * 8}.1.00000004.tmp",
+        "foreign": ".w.paramsx.tmp",
+    }
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"x")
+    os.utime(tmp_path / names["yesterday"], (time.time() - 90_000,) * 2)
+    save(tmp_path / "w.params", NEW)
+    left = {k for k, name in names.items() if (tmp_path / name).exists()}
+    assert left == {"busy", "other", "foreign"}
+
+
+def test_a_second_ctrl_c_leaves_nothing_for_long(tmp_path):
+    """It may come while the temporary file is removed; the next save of this process does it then."""
+
+    def interrupted_twice(*_):
+        raise KeyboardInterrupt
+
+    save(tmp_path / "w.params", OLD)
+    for call in ("replace", "remove"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "replace", interrupted_twice)
+            if call == "remove":
+                patch.setattr(os, "remove", interrupted_twice)
+            with pytest.raises(KeyboardInterrupt):
+                save(tmp_path / "w.params", NEW)
+        assert len(list(tmp_path.iterdir())) == (2 if call == "remove" else 1)
+    save(tmp_path / "w.params", NEW)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.params"] and found(tmp_path / "w.params") == "new"

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as onp
 
-from d2lblocks.errors import ArgumentError, ArrayTypeError, NotRecordedError, kind_of, warn
+from d2lblocks.errors import ArgumentError, ArrayTypeError, MismatchError, NotRecordedError, kind_of, warn
 from d2lblocks.tape import Leaf, Node, Recorded, Variable, kept_apart, release, state, walk
 
 GRAD_REQS = ("write", "add", "null")
@@ -277,8 +277,8 @@ class Function(Recorded):
 
     name, title, reads = "Function", "Function", False
 
-    def __init__(self) -> None:
-        self._saved: tuple = ()
+    _saved: tuple = ()
+    _used = False
 
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep arrays of the forward pass for `backward`."""
@@ -298,6 +298,14 @@ class Function(Recorded):
         raise NotImplementedError(f"{type(self).__name__} has no backward(); write one that returns the gradients.")
 
     def __call__(self, *inputs: Any) -> Any:
+        if state.trace is not None:
+            state.trace.refuse()  # its rule is Python, and no step of a program
+        if self._used:
+            raise MismatchError(
+                f"Each Function instance can only be called once: {type(self).__name__} keeps what backward() needs. Please "
+                f"create another instance, {type(self).__name__}()(x)."
+            )
+        self._used = True
         with pause(train_mode=state.training):
             outputs = self.forward(*inputs)
         parents = [x._place() if isinstance(x, Variable) else None for x in inputs]
@@ -308,8 +316,15 @@ class Function(Recorded):
         for y in listed:
             _check_array(y, f"What {type(self).__name__}.forward() returns")
         raw = tuple(y._data for y in listed)
+        watched = tuple(x._watch() for x in self._saved if isinstance(x, Variable))
         node = Node(
-            self, [getattr(x, "_data", x) for x in inputs], {"make": type(listed[0])._wrap}, parents, raw, len(raw), ()
+            self,
+            [getattr(x, "_data", x) for x in inputs],
+            {"make": type(listed[0])._wrap},
+            parents,
+            raw,
+            len(raw),
+            watched,
         )
         made = []
         for k, y in enumerate(listed):

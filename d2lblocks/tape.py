@@ -41,6 +41,13 @@ class _State(threading.local):
 state = _State()
 
 
+def rebound() -> None:
+    """Note that an array has taken the place of another: a program may rely on the old one, and none can do this again."""
+    changes[0] += 1
+    if state.trace is not None:
+        state.trace.refuse()
+
+
 class Variable:
     """What the tape knows of an array: its numbers, the node (with output number) that made it, and where it lives."""
 
@@ -50,6 +57,12 @@ class Variable:
     _out: int
     _ctx: Any  # None on the default context; results live where their first array does
     _written_at: list[int] | None  # one cell per buffer, shared by views: when it was last written since somebody cared
+
+    def _numbers(self) -> onp.ndarray:
+        """Return the numbers for what is no operation: Python looks at them now, so that no program can stand for it."""
+        if state.trace is not None:
+            state.trace.refuse()
+        return self._data
 
     def _written(self) -> None:
         if self._written_at is not None or type(self._node) is Node:

@@ -27,7 +27,7 @@ from d2lblocks.gluon.tracing import AS_WRITTEN
 from d2lblocks.gluon.watch import Call, note_first_calls, tell
 from d2lblocks.np.ndarray import ndarray
 from d2lblocks.rich import Rich
-from d2lblocks.tape import changes
+from d2lblocks.tape import rebound
 
 
 class Resolution(NamedTuple):
@@ -123,7 +123,7 @@ class Block(Rich):
             old = self.__dict__.get(name)
             self._before_setting(name, value, old)
             if isinstance(value, ndarray) or isinstance(old, ndarray):
-                changes[0] += 1  # a program may rely on the old one
+                rebound()
         object.__setattr__(self, name, value)
 
     def _before_setting(self, name: str, value: Any, old: Any) -> None:

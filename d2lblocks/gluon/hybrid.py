@@ -53,8 +53,10 @@ class HybridBlock(Block):
         There is one program per kind of inputs (shapes, dtypes, training or not). Its buffers are made in advance
         (static_alloc, static_shape), whether asked for or not. See d2lblocks/graph.py.
 
-        Arrays that the forward takes from elsewhere are read anew in each call; one that it writes into lets it run as it is
-        written. What plain Python does in it, such as print or self.n += 1, happens while it is noted, and not afterwards.
+        Arrays that the forward takes from elsewhere are read anew in each call. Where it writes into one, keeps one
+        (self.weights = ...) or chooses by its numbers (x[self.order]), it runs as it is written. What plain Python does in it,
+        such as print or self.n += 1, happens while it is noted, and not afterwards; a name or an entry of a list then stands
+        for what it stood for. A new array as an attribute of a block is seen.
         """
         self.__dict__.update(_active=active, _programs=Programs() if active else None)
         super().hybridize(active, static_alloc=static_alloc, static_shape=static_shape)

@@ -29,6 +29,13 @@ class Untraceable(Exception):
     """A forward did what no program can do; it runs as it is written."""
 
 
+# who catches that notes nothing and says nothing; after the forward nobody catches it
+_LATE = (
+    "This array stands for one in a hybridized forward, which has ended: it has a shape, but no numbers. Return it from the "
+    "forward, set it as an attribute of the block, or leave the block as it is: hybridize(False)."
+)
+
+
 class DataDependent(ArrayTypeError):
     """A forward decides by the numbers of an array what to do."""
 
@@ -60,11 +67,11 @@ class Traced(ndarray):
 
     @property
     def _data(self) -> Any:
-        raise Untraceable
+        raise Untraceable(_LATE)
 
     @_data.setter
     def _data(self, raw: Any) -> None:
-        raise Untraceable
+        raise Untraceable(_LATE)
 
 
 def _asked(name: str) -> Callable:
@@ -129,6 +136,8 @@ class Trace:
 
     def call(self, op: Op, args: tuple, settings: dict) -> Any:
         """Compute a step with the numbers of this call, and note it."""
+        if state.trace is not self:
+            raise Untraceable(_LATE)
         if (state.recording, state.training) != self.flags:
             raise Untraceable
         stand_ins = [self.hold(a, True) if type(a) is ndarray else a for a in args]

@@ -58,7 +58,7 @@ def array(object: Any, dtype: Any = None, ctx: Context | None = None, device: Co
     Arrays and NumPy scalars keep their dtype; lists and Python numbers become float32.
     """
     if isinstance(object, Variable):
-        raw = object._data
+        raw = object._numbers()
     elif isinstance(object, onp.ndarray | onp.generic):
         raw = onp.asarray(object)
     else:
@@ -75,7 +75,7 @@ def array(object: Any, dtype: Any = None, ctx: Context | None = None, device: Co
 def _from_python(object: Any) -> onp.ndarray:
     """Return nested lists as a raw array, or say which entry is no number."""
     if isinstance(object, list | tuple):
-        object = [part._data if isinstance(part, Variable) else _unwrapped(part) for part in object]
+        object = [part._numbers() if isinstance(part, Variable) else _unwrapped(part) for part in object]
     try:
         raw = onp.asarray(object)
     except ValueError:
@@ -95,7 +95,7 @@ def _named(kind: onp.dtype) -> str:
 
 def _unwrapped(part: Any) -> Any:
     if isinstance(part, list | tuple):
-        return [p._data if isinstance(p, Variable) else _unwrapped(p) for p in part]
+        return [p._numbers() if isinstance(p, Variable) else _unwrapped(p) for p in part]
     return part
 
 

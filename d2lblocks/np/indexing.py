@@ -32,15 +32,15 @@ def _raw_part(part: Any) -> Any:
         return int(part) if isinstance(part, onp.integer) else part
     if isinstance(part, slice):
         return slice(
-            *(int(p._data.item()) if isinstance(p, Variable) else p for p in (part.start, part.stop, part.step))
+            *(int(p._numbers().item()) if isinstance(p, Variable) else p for p in (part.start, part.stop, part.step))
         )
     if isinstance(part, Variable):
-        raw = part._data
+        raw = part._numbers()
         return raw.astype(onp.int64 if raw.dtype.kind == "f" else raw.dtype)
     if isinstance(part, onp.ndarray):
         return part.astype(onp.int64 if part.dtype.kind == "f" else part.dtype)
     if isinstance(part, list | range | tuple):
-        whole = onp.asarray([p._data if isinstance(p, Variable) else p for p in part])
+        whole = onp.asarray([p._numbers() if isinstance(p, Variable) else p for p in part])
         return whole.astype(onp.int64) if whole.dtype.kind == "f" or not whole.size else whole
     raise ArgumentError(
         f"NDArray does not support slicing with key {part!r} of type {kind_of(part)}; an index is a whole number, a slice, "

@@ -28,7 +28,7 @@ def over(axis: Any) -> Any:
 
 def kept(shape: tuple, axis: Any) -> tuple[int, ...]:
     """Return the shape a reduction over `axis` would have with keepdims=True."""
-    axes = _axes(axis, len(shape))
+    axes = _axes(axis, len(shape)) if shape else ()  # of one number alone NumPy reduces axis 0 and -1, too
     return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 

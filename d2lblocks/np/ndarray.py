@@ -97,11 +97,6 @@ class ndarray(Variable, Rich):
 
     # ---------------------------------------------------------------------------------------- out to Python
 
-    def _numbers(self) -> onp.ndarray:
-        if state.trace is not None:
-            state.trace.refuse()  # what Python does with numbers is no part of a program
-        return self._data
-
     def asnumpy(self) -> onp.ndarray:
         """Return a copy as an official NumPy array; this leaves the tape."""
         return self._numbers().copy()

@@ -85,7 +85,7 @@ def _has_floats(result: Any) -> bool:
 def _copied(value: Any) -> Any:
     """Return `value` with every array of ours replaced by an official copy."""
     if isinstance(value, Variable):
-        return value._data.copy()
+        return value._numbers().copy()
     if isinstance(value, list | tuple):
         return type(value)(_copied(part) for part in value)
     return {key: _copied(part) for key, part in value.items()} if isinstance(value, dict) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec
@@ -46,7 +47,7 @@ def on_cpu(draw: Callable[P, ndarray]) -> Callable[P, ndarray]:
 def raw(value: Any) -> onp.ndarray:
     """Return a parameter as a raw array; numbers become float32."""
     if isinstance(value, ndarray):
-        return value._data
+        return value._numbers()
     try:
         return onp.asarray(value, onp.float32)
     except (TypeError, ValueError):
@@ -62,13 +63,10 @@ def shape_of(size: Any, *parameters: onp.ndarray) -> tuple[int, ...]:
         raise ArrayTypeError(f"size is made of whole numbers, got {size!r}.")
     if any(n < 0 for n in shape):
         raise ArgumentError(f"size cannot be negative, got {size}.")
-    try:
-        onp.broadcast_shapes(shape, *[p.shape for p in parameters])
-    except ValueError:
-        raise ArgumentError(
-            f"size {shape} does not fit parameters of shapes {[p.shape for p in parameters]}."
-        ) from None
-    return shape
+    with contextlib.suppress(ValueError):
+        if onp.broadcast_shapes(shape, *[p.shape for p in parameters]) == shape:
+            return shape
+    raise ArgumentError(f"size {shape} does not fit parameters of shapes {[p.shape for p in parameters]}.")
 
 
 def batched(batch_shape: Any, *parameters: Any) -> tuple[int, ...]:
@@ -268,19 +266,19 @@ def choice(a: Any, size: Any = None, replace: bool = True, p: Any = None, ctx: A
     places = places.astype(onp.int64).reshape(shape)
     if on_tape(pool):
         return get(pool, key=(places,))
-    return finish(places if pool is None else pool._data[places], out)
+    return finish(places if pool is None else pool._numbers()[places], out)
 
 
 def _with_replacement(n: int, count: int, p: ndarray | None) -> onp.ndarray:
     if p is None:
         return rng.serial_words(count) % onp.uint32(n)
-    ends = onp.cumsum(p._data.astype(F), dtype=F)
+    ends = onp.cumsum(p._numbers().astype(F), dtype=F)
     return onp.searchsorted(ends, rng.uniform((count,)), side="left").clip(0, n - 1)
 
 
 def _without_replacement(n: int, count: int, p: ndarray | None) -> onp.ndarray:
     if p is not None:  # the largest keys of a Gumbel race (Yellott 1977)
-        keys = -rng.logf(-rng.logf(rng.uniform((n,)))) + rng.logf(p._data.astype(F))
+        keys = -rng.logf(-rng.logf(rng.uniform((n,)))) + rng.logf(p._numbers().astype(F))
         return onp.argsort(-keys, kind="stable")[:count]
     swaps = min(count, n - count)
     split = n - swaps
@@ -297,7 +295,7 @@ def shuffle(x: ndarray) -> None:
     if not isinstance(x, ndarray):
         raise AssertionError(f"shuffle: an ndarray is needed, got {type(x).__name__}.")
     refuse_recorded(x)
-    data, n = x._data, len(x)
+    data, n = x._numbers(), len(x)
     order = onp.arange(n)
     for i in range(1, n) if data.ndim == 1 else range(n - 1, 0, -1):
         j = rng.below(i + 1)
@@ -309,7 +307,7 @@ def shuffle(x: ndarray) -> None:
 def multinomial(n: int, pvals: Any, size: Any = None, **kwargs: Any) -> ndarray:
     """Throw n balls into boxes with probabilities `pvals`: counts, int64, shape size + (boxes,)."""
     listed = not isinstance(pvals, ndarray)
-    p = onp.asarray(pvals, onp.float64) if listed else pvals._data
+    p = onp.asarray(pvals, onp.float64) if listed else pvals._numbers()
     if p.sum() > 1 + 1e-5:
         raise ArgumentError(f"multinomial: sum(pvals[:-1]) > 1.0, all of them add up to {p.sum():g}.")
     shape, k = shape_of(() if size is None else size), len(p)

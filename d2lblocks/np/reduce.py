@@ -150,7 +150,7 @@ def _(g, z, a, axis=None, dtype=None, keepdims=False):
     if onp.all(getattr(a, "_data", a)):
         return g.reshape(shape) * z.reshape(shape) / a
     # Where entries are 0: the product of the others, from the left times from the right.
-    axes = _axes(axis, a.ndim)
+    axes = _axes(axis, a.ndim) if a.ndim else ()
     rest = tuple(i for i in range(a.ndim) if i not in axes)
     moved = a.transpose((*rest, *axes)).reshape((*(a.shape[i] for i in rest), -1))
     columns = [moved[..., i] for i in range(moved.shape[-1])]
@@ -187,10 +187,9 @@ def sort(a, *, axis=-1, kind=None, order=None):
 
 @sort.vjp("a")
 def _(g, z, a, axis=-1, kind=None, order=None):
-    if axis is None:
-        a, axis = a.reshape(-1), 0
-    places = onp.argsort(getattr(a, "_data", a), axis=axis, kind="stable")
-    return scatter(g, key=places_along(axis, places), shape=a.shape)
+    flat, along = (a.reshape(-1), 0) if axis is None else (a, axis)
+    places = onp.argsort(getattr(flat, "_data", flat), axis=along, kind="stable")
+    return scatter(g, key=places_along(along, places), shape=flat.shape).reshape(a.shape)
 
 
 @composed

@@ -202,7 +202,7 @@ def unravel_index(indices: Any, shape: tuple, order: Any = "C") -> tuple:
     """Return the places in an array of this shape of flat positions."""
     if isinstance(indices, numbers.Integral):
         return tuple(int(part) for part in onp.unravel_index(int(indices), shape, order))
-    return tuple(wrap(part) for part in onp.unravel_index(indices._data.astype(onp.int64), shape, order))
+    return tuple(wrap(part) for part in onp.unravel_index(indices._numbers().astype(onp.int64), shape, order))
 
 
 @composed

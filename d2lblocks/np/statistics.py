@@ -20,7 +20,7 @@ _BETWEEN = ("linear", "lower", "higher", "midpoint", "nearest")
 def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: Any = None,
              interpolation: str = "linear", keepdims: bool = False) -> Any:  # fmt: skip
     """Return the number below which the part q of the entries lies: of n sorted entries the one at place q (n - 1)."""
-    share = onp.asarray(q._data if isinstance(q, Variable) else q, onp.float64)
+    share = onp.asarray(q._numbers() if isinstance(q, Variable) else q, onp.float64)
     if not ((share >= 0) & (share <= 1)).all():
         raise ArgumentError(f"quantile: q must lie in [0, 1] (percentile: in [0, 100]), got {share.tolist()}.")
     if interpolation not in _BETWEEN:
@@ -54,7 +54,7 @@ def quantile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input:
 def percentile(a: Any, q: Any, axis: Any = None, out: Any = None, overwrite_input: Any = None,
                interpolation: str = "linear", keepdims: bool = False) -> Any:  # fmt: skip
     """Return the number below which q percent of the entries lie."""
-    share = onp.asarray(q._data if isinstance(q, Variable) else q, onp.float64) / 100
+    share = onp.asarray(q._numbers() if isinstance(q, Variable) else q, onp.float64) / 100
     return quantile(a, share, axis, out, overwrite_input, interpolation, keepdims)
 
 
@@ -64,9 +64,9 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, normed: Any = None, wei
     """Return how many entries fall into each of the bins (int64, with `density` the density), and the bins' edges."""
     if normed:
         raise NotImplementedError("histogram: normed=True is not implemented; use density=True.")
-    edges = bins._data if isinstance(bins, Variable) else bins
-    heavy = None if weights is None else weights._data
-    counts, edges = onp.histogram(a._data, edges, range, density, heavy)
+    edges = bins._numbers() if isinstance(bins, Variable) else bins
+    heavy = None if weights is None else weights._numbers()
+    counts, edges = onp.histogram(a._numbers(), edges, range, density, heavy)
     kind = a.dtype if a.dtype.kind == "f" else onp.float32
     return a._wrap(counts if counts.dtype.kind == "i" else counts.astype(kind)), a._wrap(edges.astype(kind))
 
@@ -82,7 +82,7 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
     """Return how often each whole number occurs, or the sum of the weights where it does."""
     if weights is None:
         return counted(x, minlength=minlength)
-    places = x._data.astype(onp.int64)
+    places = x._numbers().astype(onp.int64)
     if x.ndim != 1 or x.shape != weights.shape or (places < 0).any():
         raise ArgumentError(
             f"bincount takes whole numbers >= 0 and one weight each, got {x.shape} and {weights.shape}."

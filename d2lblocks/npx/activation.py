@@ -121,7 +121,7 @@ def _inside(data: ndarray, length: Any, axis: int, use_length: bool) -> ndarray 
     """Return which entries lie within their row's length; None if all do."""
     if not use_length and length is None:
         return None
-    raw = length._data
+    raw = length._numbers()
     steps = onp.arange(data.shape[axis]).reshape([-1 if i == axis % data.ndim else 1 for i in range(data.ndim)])
     inside = steps < onp.expand_dims(raw, axis % data.ndim)
     return data._wrap(onp.broadcast_to(inside, data.shape).copy())

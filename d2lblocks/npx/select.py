@@ -44,6 +44,8 @@ def _(g, z, data, index, axis=-1, mode="clip"):
 def pick(data: ndarray, index: ndarray, axis: int = -1, keepdims: bool = False, mode: str = "clip") -> ndarray:
     """Take one entry per row, at the position `index` gives: (n, k), (n,) -> (n,)."""
     z = picked(data, index, axis=axis, mode=mode)
+    if data.ndim == 1 and not keepdims:  # a vector is one row; its index is one number, with an axis or without
+        return z.reshape(onp.shape(getattr(index, "_data", index)))
     return expand_dims(z, axis=axis) if keepdims else z
 
 
@@ -70,7 +72,7 @@ def topk(data: ndarray, axis: int = -1, k: int = 1, ret_typ: str = "indices", is
     """
     if axis is None:
         data, axis = data.reshape(-1), 0
-    raw = data._data
+    raw = data._numbers()
     n = raw.shape[_axes(axis, raw.ndim)[0]]
     if not 0 <= k <= n:
         raise ArgumentError(f"topk: k must be between 0 and {n}, the length of axis {axis}, got {k}.")
@@ -99,7 +101,7 @@ def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_lengt
         return data
     if axis not in (0, 1):
         raise ArgumentError(f"sequence_mask: time is axis 0 or 1, got {axis}.")
-    steps, lengths = onp.arange(data.shape[axis]), sequence_length._data
+    steps, lengths = onp.arange(data.shape[axis]), sequence_length._numbers()
     inside = steps[:, None] < lengths if axis == 0 else steps < lengths[:, None]
     inside = inside.reshape(inside.shape + (1,) * (data.ndim - 2))
     return where(wrap(onp.broadcast_to(inside, data.shape).copy(), data._ctx), data, float(value))
@@ -108,13 +110,13 @@ def sequence_mask(data: ndarray, sequence_length: Any = None, use_sequence_lengt
 @composed
 def nonzero(a: ndarray) -> ndarray:
     """Return the places of the entries that are not 0 as rows of an int64 array: (places, axes)."""
-    return wrap(onp.argwhere(a._data), a._ctx)
+    return wrap(onp.argwhere(a._numbers()), a._ctx)
 
 
 @composed
 def gather_nd(data: ndarray, indices: ndarray) -> ndarray:
     """data[indices[0], indices[1], ...]: one row of positions per leading axis."""
-    return get(data, key=tuple(indices._data.astype(onp.int64)))
+    return get(data, key=tuple(indices._numbers().astype(onp.int64)))
 
 
 def slice(data: ndarray, begin: Any, end: Any, step: Any = ()) -> ndarray:  # noqa: A001 - the original's name

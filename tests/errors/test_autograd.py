@@ -335,3 +335,29 @@ def test_backward_of_several_numbers_sums():
     x = leaf()
     recorded(lambda x: x * x, x).backward()
     assert x.grad.tolist() == [2.0, 4.0]
+
+
+class Square(autograd.Function):
+    def forward(self, x):
+        self.save_for_backward(x)
+        return x * x
+
+    def backward(self, g):
+        return 2 * self.saved_tensors[0] * g
+
+
+def test_a_function_is_called_once():
+    """What it keeps for one call would be taken for the other's."""
+    f, a, b = Square(), np.array([3.0]), np.array([5.0])
+    with autograd.record():
+        f(a)
+    with pytest.raises(AssertionError, match=r"only be called once.*Square\(\)\(x\)"):
+        f(b)
+
+
+def test_what_a_function_keeps_must_stay():
+    a = leaf((3.0,))
+    with autograd.record():
+        y = Square()(a)
+    a[:] = 100
+    refused(y.backward, RuntimeError, "changed in place")

@@ -14,7 +14,7 @@ class Outside(gluon.HybridBlock):
     def __init__(self, what):
         super().__init__()
         self._what = what
-        self.table = np.array([1.0, 2.0, 3.0])
+        self.table, self.order = np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2], dtype="int32")
         self.w = self.params.get("w", shape=(3,), init="ones")
 
     def hybrid_forward(self, F, x, w):
@@ -35,6 +35,26 @@ READ = {
     "asnumpy": lambda net, F, x: x + np.array(net.table.asnumpy()),
     "a number": lambda net, F, x: x * float(net.table.sum()),
     "a choice": lambda net, F, x: x if net.table.sum() > 10 else -x,
+    "an order": lambda net, F, x: x[:, net.order],
+    "an order of rows": lambda net, F, x: x.T[net.order].T,
+    "a mask that is there": lambda net, F, x: x[:, net.order.astype("bool")].sum(),
+    "an index": lambda net, F, x: x[:, net.table % 3],
+    "a mask": lambda net, F, x: x[:, net.table > 3].sum(),
+    "an end": lambda net, F, x: x[:, : net.table[0]].sum(),
+    "a list of indices": lambda net, F, x: x[:, [net.table[0] % 3, 1]].sum(),
+    "gather": lambda net, F, x: F.npx.gather_nd(x, np.stack([net.table % 2, net.table % 3])),
+    "lengths": lambda net, F, x: F.npx.softmax(x, net.table[:2] % 4, use_length=True),
+    "sequences": lambda net, F, x: F.npx.sequence_mask(x, net.table % 3, True),
+    "largest": lambda net, F, x: x * F.npx.topk(net.table * np.array([1, -1, 0.1]), k=3),
+    "quantile": lambda net, F, x: x * np.quantile(x, net.table / 30).sum(),
+    "histogram": lambda net, F, x: x * np.histogram(net.table, bins=3, range=(0, 9))[0],
+    "unravelled": lambda net, F, x: x * np.unravel_index(net.table, (4, 4))[1],
+    "copied": lambda net, F, x: x + np.array(net.table) + np.array([net.table[0], net.table[1]]).sum(),
+    "full": lambda net, F, x: x + np.full((3,), net.table[0].item()) + np.full_like(x, net.table[1]),
+    "bincount": lambda net, F, x: x * np.bincount(net.table[:1], net.table[:1], minlength=16).sum(),
+    "median": lambda net, F, x: x + np.median(net.table),
+    "interp": lambda net, F, x: x + np.interp(1.5, np.arange(3), net.table),
+    "deleted": lambda net, F, x: x * np.delete(x, net.table[0].astype("int32") % 3, axis=1).sum(),
 }  # fmt: skip
 
 
@@ -47,7 +67,7 @@ def test_what_was_there_before_is_read_anew(what):
     for k in range(5):
         found = []
         for one in (net, twin):
-            one.table[:] = np.array([1.0, 2, 3]) * (k + 1)
+            one.table[:], one.order[:] = np.array([1.0, 2, 3]) * (k + 1), (np.arange(3) + k) % 3
             one.w.set_data(np.ones(3) * k)
             with autograd.record():
                 loss = one(x).sum()
@@ -123,3 +143,88 @@ def test_a_buffer_of_another_dtype_is_used_again():
     for _ in range(3):
         assert net(np.ones((2, 3))).tolist() == [3.5] * 3
     assert AS_WRITTEN not in net._programs.known.values()
+
+
+class Keeps(gluon.HybridBlock):
+    """Attention as the book writes it: the weights are kept to be looked at."""
+
+    def __init__(self, keep):
+        super().__init__()
+        self._keep, self.seen, self.total = keep, [], np.zeros((2,))
+
+    def hybrid_forward(self, F, x):
+        weights = F.npx.softmax(x)
+        if self._keep == "attribute":
+            self.weights = weights
+        elif self._keep == "sum":
+            self.total = self.total + weights
+        else:
+            self.seen.append(weights)
+        return weights * x
+
+
+@pytest.mark.parametrize("keep", ["attribute", "sum"])
+def test_what_a_forward_keeps_is_an_array(keep):
+    net, twin, x = Keeps(keep), Keeps(keep), np.array([1.0, 2.0])
+    for one in (net, twin):
+        one.initialize()
+    twin.hybridize()
+    for k in range(4):
+        assert net(x * k).tolist() == twin(x * k).tolist()
+        assert net.total.tolist() == twin.total.tolist()
+        if keep == "attribute":
+            assert net.weights.tolist() == twin.weights.tolist() and (twin.weights + 1).shape == (2,)
+    assert (np.ones(2) * 2).tolist() == [2, 2]
+
+
+@needs_programs
+def test_a_stand_in_that_was_kept_elsewhere_says_so():
+    net = Keeps("list")
+    net.initialize()
+    net.hybridize()
+    for _ in range(3):
+        net(np.ones(2))
+    stand_in = next(x for x in net.seen if type(x).__name__ == "Traced")
+    for use in (lambda: stand_in + 1, lambda: repr(stand_in), lambda: np.exp(stand_in)):
+        with pytest.raises(Exception, match=r"has ended.*hybridize\(False\)"):
+            use()
+    assert (np.ones(2) * 2).tolist() == [2, 2]  # nothing is being noted any more
+
+
+class Reverse(autograd.Function):
+    def forward(self, x):
+        return x
+
+    def backward(self, g):
+        return -g
+
+
+def test_a_function_that_gives_back_its_input_keeps_its_rule():
+    class Net(gluon.HybridBlock):
+        def hybrid_forward(self, F, x):
+            return Reverse()(x * 2) * 1
+
+    net, x = Net(), np.ones(2)
+    net.hybridize()
+    x.attach_grad()
+    for _ in range(3):
+        with autograd.record():
+            y = net(x)
+        y.backward()
+        assert x.grad.tolist() == [-2, -2]
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_backward_of_what_no_variable_leads_to(hybrid):
+    net = gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    net.hybridize(hybrid)
+    x = np.ones((2, 3))
+    for _ in range(3):
+        net(x)
+    net.collect_params().setattr("grad_req", "null")
+    for _ in range(3):
+        with autograd.record():
+            loss = (net(x) ** 2).sum()
+        with pytest.raises(RuntimeError, match="no recorded path"):
+            loss.backward()

@@ -196,3 +196,37 @@ def test_numbers_of_numpy_count_as_numbers_of_python():
     assert np.unravel_index(onp.int64(3), (2, 2)) == (1, 1)
     assert gluon.nn.Dropout(onp.float32(0.5))._rate == 0.5
     assert len(gluon.data.DataLoader(gluon.data.ArrayDataset(x), two)) == 1
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min"])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_reducing_one_number_over_its_axis(name, axis):
+    """NumPy takes axis 0 and -1 of a single number; so the way back must, too."""
+    x = np.array(2.0)
+    x.attach_grad()
+    with autograd.record():
+        y = getattr(np, name)(x, axis=axis)
+    y.backward()
+    assert float(y) == 2 and float(x.grad) == 1
+
+
+def test_sorting_all_has_a_gradient():
+    x = np.array([[3.0, 1.0], [2.0, 5.0]])
+    x.attach_grad()
+    with autograd.record():
+        y = np.sort(x, axis=None)
+    y.backward(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert x.grad.tolist() == [[3, 1], [2, 4]]
+
+
+def test_picking_from_a_vector():
+    x = np.array([1.0, 2.0, 3.0])
+    assert npx.pick(x, np.array([1])).tolist() == [2] and npx.pick(x, np.array(1)).tolist() == 2
+    assert npx.pick(x, np.array([1]), keepdims=True).shape == (1,)
+
+
+@pytest.mark.parametrize("draw", [np.random.uniform, np.random.normal])
+def test_a_size_that_the_parameters_exceed(draw):
+    for parameter, size in (([[2.0, 3.0]], (2,)), ([[1.0]] * 3, (2,)), ([1.0, 1.0], (1,))):
+        with pytest.raises(ValueError, match="does not fit parameters of shapes"):
+            draw(np.array(parameter), 3.0, size=size)

@@ -13,7 +13,7 @@ import numpy as onp
 from d2lblocks import io, rng
 from d2lblocks.errors import ArgumentError, ArrayTypeError, FormatError, kind_of, listed, warn
 from d2lblocks.gluon.block import Block
-from d2lblocks.gluon.parameter.loading import load_into
+from d2lblocks.gluon.parameter.loading import do_all, fitted
 from d2lblocks.gluon.states import check, check_rule
 from d2lblocks.gluon.trainer import Trainer
 from d2lblocks.np.ndarray import ndarray, wrap
@@ -116,12 +116,13 @@ class Checkpointer:
             states = {f"{numbers[name]}.{part}": states[key] for key, (part, _, name) in parted.items()}
             check(states, trainer._params, trainer.optimizer, file)
         params = net._collect_params_with_prefix()
-        load_into(params, _part(arrays, "net."), f"file '{file}'", None, False, False, False, "current")
+        steps: list = fitted(params, _part(arrays, "net."), f"file '{file}'", None, False, False, False, "current")
         if trainer is not None:
-            trainer._updater.take(states)
-            trainer.optimizer.lr = float(arrays["lr"])
+            rate = float(arrays["lr"])
+            steps += [lambda: trainer._updater.take(states), lambda: setattr(trainer.optimizer, "lr", rate)]
         if places is not None:
-            _go_back(*places)
+            steps.append(lambda: _go_back(*places))
+        do_all(steps)
 
 
 def _named(file: str) -> dict[str, ndarray]:

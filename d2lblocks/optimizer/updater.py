@@ -71,15 +71,18 @@ class Updater:
         for key, x in named.items():
             name, _, part = key.rpartition(".")
             found.setdefault(name, {})[part] = x
-        counts = {name: int(state.pop("t")) for name, state in found.items()}
-        self.states = {}
-        self.optimizer._index_update_count.clear()
-        for name, t in counts.items():
+        states, counts = {}, {}
+        for name, told in found.items():
             index = int(name) if name.isdigit() else name
-            parts = [x._data if raw else x for _, x in sorted(found[name].items(), key=lambda entry: int(entry[0]))]
-            self.states[index] = joined(parts)
-            self.optimizer._index_update_count[index] = t
-        self.optimizer.num_update = max(counts.values(), default=self.optimizer.begin_num_update)
+            counts[index] = int(told.pop("t"))
+            parts = [x._data if raw else x for _, x in sorted(told.items(), key=lambda entry: int(entry[0]))]
+            states[index] = joined(parts)
+        last, optimizer = max(counts.values(), default=self.optimizer.begin_num_update), self.optimizer
+        self.states, optimizer._index_update_count, optimizer.num_update = (
+            states,
+            counts,
+            last,
+        )  # Ctrl-C comes before or after
 
     def get_states(self, dump_optimizer: bool = False) -> bytes:
         """Return `arrays` as bytes (an npz archive); the optimizer's settings are code and stay there."""

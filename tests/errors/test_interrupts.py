@@ -1,10 +1,12 @@
 """Ctrl-C at every place of a training step: weights are moved or not, and the next step is as ever."""
 
 import sys
+import warnings
 
 import pytest
 
 from d2lblocks import autograd, gluon, init, np, rng
+from d2lblocks.checkpoint import Checkpointer
 from d2lblocks.gluon import nn
 from d2lblocks.kernels.program import walk
 from tests.errors.rows import covers
@@ -169,3 +171,95 @@ def test_ctrl_c_leaves_nothing_half_done_for_the_next_step(hybrid, first):
         run.step(1)
         assert alike(run.state(), expected[was_moved]), at
     assert at > 20
+
+
+def told(net, trainer=None):
+    """Return all that a load changes: None for a parameter without numbers."""
+    params = [None if p._data is None else p.data().tolist() for p in net.collect_params().values()]
+    if trainer is None:
+        return params
+    return [params, {name: x.tolist() for name, x in trainer._updater.arrays().items()}, trainer.learning_rate]
+
+
+def everywhere(make, load, step, stride=1):
+    """Load with a Ctrl-C at every place, or at one of some; gives back which of old and new was there then.
+
+    It is one of the two, whole, and usable.
+    """
+    seen = []
+    for at in range(1, 5000, stride):
+        net, trainer = make()
+        before = told(net, trainer)
+        spot = Interrupted(at)
+        try:
+            with spot:
+                load(net, trainer)
+        except KeyboardInterrupt:
+            pass
+        after = told(net, trainer)
+        seen.append("old" if after == before else "new")
+        if spot.left > 0:
+            loaded = after
+            break
+        if after != before:
+            seen[-1] = after
+        if at % 7 == 0:  # it goes on from there
+            with warnings.catch_warnings(action="ignore"):  # that it is initialized
+                net.initialize()
+            step(net, trainer)
+    assert spot.left > 0 and all(now in ("old", loaded) for now in seen[:-1]), [spot.where]
+    return {"new" if now == loaded else now for now in seen}
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["new", "live"])
+@pytest.mark.parametrize("cast", [False, True])
+def test_ctrl_c_while_parameters_are_loaded(tmp_path, ready, cast):
+    def make():
+        net = nn.HybridSequential()
+        net.add(nn.Dense(3, in_units=2), nn.BatchNorm(in_channels=3), nn.Dense(1, in_units=3))
+        if ready:
+            net.initialize(init.Constant(5))
+        return net, None
+
+    def step(net, _):
+        with autograd.record():
+            y = net(np.ones((2, 2), dtype=net[0].weight.dtype))
+        y.backward()
+        gluon.Trainer(net.collect_params(), "sgd").step(1)
+
+    saved, _ = make()
+    saved.initialize(init.Constant(7), force_reinit=True)
+    saved.cast("float16" if cast else "float32")
+    saved.save_parameters(tmp_path / "f")
+    found = everywhere(
+        make, lambda net, _: net.load_parameters(tmp_path / "f", cast_dtype=cast, dtype_source="saved"), step
+    )
+    assert found == {"old", "new"}
+
+
+@pytest.mark.parametrize("what", ["states", "checkpoint"])
+def test_ctrl_c_while_a_training_is_taken_up(tmp_path, what):
+    def make():
+        net = nn.Sequential()
+        net.add(nn.Dense(3, in_units=2), nn.Dense(1, in_units=3))
+        net.initialize(init.Constant(0.5))
+        return net, gluon.Trainer(net.collect_params(), "adam")
+
+    def step(net, trainer):
+        with autograd.record():
+            y = net(np.ones((2, 2)))
+        y.backward()
+        trainer.step(2)
+
+    keeper = Checkpointer(tmp_path / "c")
+    net, trainer = make()
+    for _ in range(3):
+        step(net, trainer)
+    trainer.set_learning_rate(0.5)
+    trainer.save_states(tmp_path / "s")
+    keeper.save(3, net, trainer)
+    load = {
+        "states": lambda net, trainer: trainer.load_states(tmp_path / "s"),
+        "checkpoint": lambda net, trainer: keeper.restore_latest(net, trainer),
+    }[what]
+    assert everywhere(make, load, step, 3) == {"old", "new"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as onp
@@ -19,6 +21,24 @@ _MOST = 20  # differences that one message tells
 def load_into(targets: dict[str, Parameter], arrays: dict[str, ndarray], source: str, ctx: Any, allow_missing: bool,
               ignore_extra: bool, cast_dtype: bool, dtype_source: str) -> None:  # fmt: skip
     """Put every array into the parameter of its name, or raise MismatchError naming all differences at once."""
+    do_all(fitted(targets, arrays, source, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source))
+
+
+def do_all(steps: Sequence[Callable[[], Any]]) -> None:
+    """Do all steps, though Ctrl-C come among them: half of what was loaded would be neither the old nor the new."""
+    done = 0
+    try:
+        for done, step in enumerate(steps):  # noqa: B007 - it is asked for below
+            step()
+    except BaseException:
+        for step in steps[done:]:
+            step()
+        raise
+
+
+def fitted(targets: dict[str, Parameter], arrays: dict[str, ndarray], source: str, ctx: Any, allow_missing: bool,
+           ignore_extra: bool, cast_dtype: bool, dtype_source: str) -> list[Callable[[], None]]:  # fmt: skip
+    """Return the steps that put every array into its parameter, once all is looked at and all memory is there."""
     if cast_dtype and dtype_source not in ("current", "saved"):
         raise MismatchError(f"dtype_source must be 'current' or 'saved', got {dtype_source!r}.")
     plan = [(name, targets[name], x) for name, x in arrays.items() if name in targets]
@@ -33,8 +53,7 @@ def load_into(targets: dict[str, Parameter], arrays: dict[str, ndarray], source:
         raise MismatchError("\n".join(problems[:_MOST] + more))
     _warn_of_ties(plan, source)
     contexts = contexts_of(ctx)
-    for _, p, x in plan:
-        _assign(p, x, contexts, cast_dtype and dtype_source == "saved")
+    return [_step(p, x, contexts, x.dtype if cast_dtype and dtype_source == "saved" else p.dtype) for _, p, x in plan]
 
 
 def _missing(names: list, others: list, arrays: dict, source: str) -> list[str]:
@@ -88,15 +107,17 @@ def _warn_of_ties(plan: list[tuple[str, Parameter, ndarray]], source: str) -> No
             warn(f"'{other}' and '{name}' are one parameter, but {source} has two sets of numbers; the last one stays.")
 
 
-def _assign(p: Parameter, x: ndarray, contexts: list[Context], take_dtype: bool) -> None:
-    """Put x into a parameter; a waiting or new one becomes ready."""
-    if take_dtype:
-        p.dtype = x.dtype
-    p.shape = x.shape
-    if p._data is None:
-        p._become(x.astype(as_dtype(p.dtype)), contexts)
-    else:
-        p.set_data(x)
+def _step(p: Parameter, x: ndarray, contexts: list[Context], dtype: Any) -> Callable[[], None]:
+    """Return what puts x into a parameter; a waiting or new one becomes ready, and so does one of another dtype."""
+    if p._data is not None and p._data.dtype == as_dtype(dtype):
+        return partial(p.set_data, x)
+    copies = p._made(x.astype(as_dtype(dtype)), contexts if p._data is None else p.list_ctx())
+
+    def take() -> None:
+        p._dtype, p.shape = dtype, x.shape
+        p._live(copies)
+
+    return take
 
 
 def named(loaded: Any, filename: Any) -> dict[str, ndarray]:

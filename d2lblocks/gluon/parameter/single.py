@@ -126,7 +126,7 @@ class Parameter(Rich):
         if req != self._grad_req:
             self._check_learns(req, self._data)
             self._grad_req = req
-            self._attach()
+            self._attach(self._copies)
 
     def _known(self) -> bool:
         return self._shape is not None and all(n >= 0 for n in self._shape)
@@ -201,14 +201,22 @@ class Parameter(Rich):
 
     def _become(self, data: ndarray, contexts: list[Context]) -> None:
         """Live on these contexts, on each with a copy of `data` and a gradient of its own."""
+        self._live(self._made(data, contexts))
+
+    def _made(self, data: ndarray, contexts: list[Context]) -> list[ndarray]:
+        """Return the copies by which the parameter could live on these contexts, gradients included."""
         self._check_learns(self._grad_req, data)
         data = data.detach()
-        self._copies = [data if ctx == data.ctx else data.copyto(ctx) for ctx in contexts]
-        for x in self._copies:
+        copies = [data if ctx == data.ctx else data.copyto(ctx) for ctx in contexts]
+        for x in copies:
             x._data = placed(x._data, self._order)
-        self._data = self._copies[0]
-        self._pending = None
-        self._attach()
+        self._attach(copies)
+        return copies
+
+    def _live(self, copies: list[ndarray]) -> None:
+        """Take these copies. No call stands among the assignments: Ctrl-C comes before all of them or after."""
+        changes[0] += 1
+        self._copies, self._data, self._pending = copies, copies[0], None
         tell(self, "data")
 
     def _check_learns(self, req: str, data: ndarray | None) -> None:
@@ -218,9 +226,9 @@ class Parameter(Rich):
                 "or a float dtype."
             )
 
-    def _attach(self) -> None:
+    def _attach(self, copies: list[ndarray]) -> None:
         changes[0] += 1
-        for x in self._copies:
+        for x in copies:
             if self._grad_req == "null":
                 x._node = None
             else:

@@ -222,6 +222,8 @@ def _total(copies: list[ndarray]) -> Any:
 
 def _number(batch_size: Any) -> Any:
     """Return the batch size as a number of Python's, if it is one."""
+    if type(batch_size) is int and batch_size > 0:  # most often
+        return batch_size
     n: Any = batch_size.item() if isinstance(batch_size, ndarray) and not batch_size.ndim else batch_size
     if isinstance(n, bool) or not isinstance(n, numbers.Real):
         raise ArrayTypeError(f"Trainer.step: batch_size must be a number, got {n!r} ({kind_of(n)}).")

@@ -74,9 +74,7 @@ class Checkpointer:
         io.save(self.file(step), arrays)
         older = [s for s in self.steps() if s < step]
         for s in older[: max(0, len(older) + 1 - self.keep)] if self.keep else []:
-            with contextlib.suppress(
-                OSError
-            ):  # another process tidies up too; the new one is safe, whatever hinders here
+            with contextlib.suppress(OSError):  # another process tidies up, too; the new file is safe in any case
                 os.remove(self.file(s))
         return self.file(step)
 

@@ -78,7 +78,7 @@ class Program(Recorded):
         self.cells = [x._watch() for x in arrays if x._node is None]  # of constants, which the way back may read again
         self.facts = [(x, x._data, x._node) for x in arrays]
         self.wanted = [values[k].wanted for k in outputs]  # which outputs a variable leads to
-        self.on_tape, self.all_on_tape = any(self.wanted), all(self.wanted)
+        self.on_tape = any(self.wanted)
         self.plans: list[Held] = []
         self.parts: dict[tuple, Program] = {}  # the same with fewer outputs, by which of them
 
@@ -105,12 +105,8 @@ class Program(Recorded):
         watched = [*self.cells, *[x._written_at or x._watch() for x in arguments if x._node is None]]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
         node = Node(self, held, {}, parents, outs, len(found), watched)
-        made = tuple([wrap(z, None, node, k) for k, z in enumerate(found)])
-        return (
-            made
-            if self.all_on_tape
-            else tuple([y if on else wrap(y._data) for y, on in zip(made, self.wanted, strict=True)])
-        )
+        leads = zip(found, self.wanted, strict=True)
+        return tuple([wrap(z, None, node, k) if on else wrap(z) for k, (z, on) in enumerate(leads)])
 
     def _idle(self) -> Held:
         """Return a plan whose numbers nobody needs any more."""

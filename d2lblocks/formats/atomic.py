@@ -19,7 +19,7 @@ import numpy as onp
 from d2lblocks.formats.checksum import CACHED, PIECE, UNCHECKED, Checksum
 
 OLD = 86_400  # seconds: nobody writes into a file for a day
-_writing: set[str] = set()  # the temporary files of this process
+_writing: set[str] = set()  # names of the temporary files of this process; a folder may have several
 
 
 @contextlib.contextmanager
@@ -47,8 +47,9 @@ def replacing(file: str | os.PathLike) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _beside(folder: str, base: str, mode: int | None) -> Iterator[BinaryIO]:
     """Open a temporary file that becomes the file of that name when the block ends well."""
-    temporary = os.path.join(folder, f".{_stem(base)}.{_world()}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    _writing.add(temporary)
+    name = f".{_stem(base)}.{_world()}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    temporary = os.path.join(folder, name)
+    _writing.add(name)
     try:
         with _create(temporary) as f:
             if mode is not None:
@@ -62,7 +63,7 @@ def _beside(folder: str, base: str, mode: int | None) -> Iterator[BinaryIO]:
             os.remove(temporary)
         raise
     finally:
-        _writing.discard(temporary)
+        _writing.discard(name)
 
 
 def _create(temporary: str) -> BinaryIO:
@@ -119,7 +120,7 @@ def _sync_folder(folder: str) -> None:
 
 @functools.cache
 def _world() -> str:
-    """Return a word for where a process number means this process: one machine since it started, one container of it."""
+    """Return a word for where a process number means one process: on Linux a container of a machine since it started."""
     told = platform.node()
     with contextlib.suppress(OSError):  # these are Linux's
         with open("/proc/sys/kernel/random/boot_id") as f:
@@ -141,7 +142,7 @@ def _remove_orphans(folder: str, base: str) -> None:
 def _is_orphan(temporary: str, world: str, pid: int) -> bool:
     if world != _world():  # of its process nothing can be known here
         return time.time() - os.stat(temporary).st_mtime > OLD
-    return temporary not in _writing if pid == os.getpid() else not _alive(pid)
+    return os.path.basename(temporary) not in _writing if pid == os.getpid() else not _alive(pid)
 
 
 def _alive(pid: int) -> bool:

@@ -42,8 +42,9 @@ class Checksum:
         self._value = 0
         self._jobs: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._place = _place(file.fileno()) if self._cores > 1 else None  # type: ignore[union-attr]
-        self._begun: list[None] = []  # as long as there are threads that were started and have not ended
-        self._alive: list[None] = []  # and as there are such that are at work, which they say themselves
+        # Lists as counters, since append and pop are one step for all threads, and a count += 1 is several:
+        self._begun: list[None] = []  # threads that were started and have not ended
+        self._alive: list[None] = []  # and those at work, which they say themselves
         self._given_up = False
         self._waiting: deque[tuple[_Piece | int, int]] = deque()
 
@@ -111,7 +112,9 @@ class Checksum:
                 try:
                     job = self._jobs.get_nowait() or piece
                 except queue.Empty:
-                    job = piece  # a thread took it, and ended without a word for lack of memory
+                    if self._alive or not piece.results.empty():
+                        continue  # a thread has taken it meanwhile: done here as well, it might be moved after the end
+                    job = piece  # its thread ended without a word, for lack of memory
                 job.do(self._file.fileno())  # type: ignore[union-attr]
         if isinstance(found, BaseException):
             raise found
@@ -125,7 +128,7 @@ class Checksum:
             self._begun.pop()
 
     def _work(self) -> None:
-        """Run a thread. Only there no Ctrl-C comes between a handle and who closes it."""
+        """Run a thread: Ctrl-C comes in the main one alone, so here nothing comes between a handle and its closing."""
         with contextlib.suppress(ValueError, OSError):  # the file is closed by now; there are no more handles
             handle = os.dup(self._file.fileno())  # type: ignore[union-attr]
             try:
@@ -159,7 +162,7 @@ class Checksum:
 
 
 class _Piece:
-    """Work for any thread, and what comes of it: a sum, or an error. Done twice, it comes to the same."""
+    """Work for any thread, and what comes of it: a sum, or an error. It is done again only if its thread has died."""
 
     def __init__(self, work: Callable[[int], int]) -> None:
         self._work = work

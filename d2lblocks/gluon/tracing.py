@@ -14,7 +14,7 @@ from typing import Any
 from weakref import ref
 
 from d2lblocks import rng
-from d2lblocks.errors import ArrayTypeError, warn
+from d2lblocks.errors import ArrayTypeError, MXNetError, warn
 from d2lblocks.gluon.watch import noting
 from d2lblocks.graph import Plain, Program, Step, Value
 from d2lblocks.kernels import program as kernel
@@ -25,7 +25,7 @@ from d2lblocks.op import Op
 from d2lblocks.tape import Leaf, changes, state
 
 
-class Untraceable(Exception):
+class Untraceable(MXNetError):
     """A forward did what no program can do; it runs as it is written."""
 
 
@@ -78,6 +78,8 @@ def _asked(name: str) -> Callable:
     """Return a method that says which line asks for numbers."""
 
     def method(self: Traced, *args: Any, **kwargs: Any) -> Any:
+        if state.trace is not self._trace:
+            raise Untraceable(_LATE)
         if self._number in self._trace.free:
             raise Untraceable
         frame: Any = sys._getframe(1)

@@ -96,7 +96,7 @@ class Trainer:
                 leaf.grad[...] = total
                 leaf.written()
 
-    def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
+    def step(self, batch_size: float | ndarray, ignore_stale_grad: bool = False) -> None:
         """Move every parameter by its gradient, summed over contexts, times rescale_grad / batch_size.
 
         Args:
@@ -109,7 +109,7 @@ class Trainer:
         n = _number(batch_size)
         self._move(self._live(ignore_stale_grad), n, ignore_stale_grad, _total)
 
-    def update(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
+    def update(self, batch_size: float | ndarray, ignore_stale_grad: bool = False) -> None:
         """Do what `step` does, after a call of `allreduce_grads`."""
         n = _number(batch_size)
         self._move(self._live(ignore_stale_grad), n, ignore_stale_grad, lambda copies: _total(copies[:1]))
@@ -166,7 +166,7 @@ class Trainer:
             data, grad = copies[0], gradient(copies)
             if grad is not None:
                 self._updater.move(i, grad, data)
-            for x in copies:
+            for x in filter(_fresh, copies):  # one that never came stays so: `Leaf.come`
                 x._node.fresh = False
             for x in copies[1:]:
                 x[...] = data
@@ -226,9 +226,9 @@ def _number(batch_size: Any) -> Any:
         return batch_size
     n: Any = batch_size.item() if isinstance(batch_size, ndarray) and not batch_size.ndim else batch_size
     if isinstance(n, bool) or not isinstance(n, numbers.Real):
-        raise ArrayTypeError(f"Trainer.step: batch_size must be a number, got {n!r} ({kind_of(n)}).")
+        raise ArrayTypeError(f"Trainer.step: batch_size must be a number, got {batch_size!r} ({kind_of(batch_size)}).")
     if not 0 < n < float("inf"):  # type: ignore[operator]  # numbers are compared, whatever class they are of
-        raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {n!r}.")
+        raise ArgumentError(f"Trainer.step: batch_size must be a positive number, got {batch_size!r}.")
     return n
 
 

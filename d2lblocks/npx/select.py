@@ -45,7 +45,7 @@ def pick(data: ndarray, index: ndarray, axis: int = -1, keepdims: bool = False, 
     """Take one entry per row, at the position `index` gives: (n, k), (n,) -> (n,)."""
     z = picked(data, index, axis=axis, mode=mode)
     if data.ndim == 1 and not keepdims:  # a vector is one row; its index is one number, with an axis or without
-        return z.reshape(onp.shape(getattr(index, "_data", index)))
+        return z.reshape(getattr(index, "shape", ()))
     return expand_dims(z, axis=axis) if keepdims else z
 
 

@@ -78,11 +78,8 @@ class Updater:
             parts = [x._data if raw else x for _, x in sorted(told.items(), key=lambda entry: int(entry[0]))]
             states[index] = joined(parts)
         last, optimizer = max(counts.values(), default=self.optimizer.begin_num_update), self.optimizer
-        self.states, optimizer._index_update_count, optimizer.num_update = (
-            states,
-            counts,
-            last,
-        )  # Ctrl-C comes before or after
+        # one statement without calls: Ctrl-C comes before it or after
+        self.states, optimizer._index_update_count, optimizer.num_update = states, counts, last
 
     def get_states(self, dump_optimizer: bool = False) -> bytes:
         """Return `arrays` as bytes (an npz archive); the optimizer's settings are code and stay there."""

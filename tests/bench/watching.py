@@ -57,7 +57,7 @@ def run(way: str, stretch: int) -> Callable[[], None]:
 def measure(rounds: int) -> None:
     """Print the mean time of a step of each way, and its ratio to that of nobody watching; called in a kernel."""
     ways = WAYS * EACH
-    for name in ("SHARE", "PATIENCE", "MOST"):
+    for name in ("SHARE", "PATIENCE", "LEAST"):
         vars(sys.modules[watch.__module__])[name] *= len(ways)
     log.BRISK *= 4 * len(ways)
     steps = [run(way, len(ways)) for way in ways]

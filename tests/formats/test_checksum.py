@@ -234,3 +234,33 @@ def test_into_a_pipe(tmp_path, pieces, form):
     reader.join()
     (tmp_path / "f").write_bytes(found[0])
     assert npx.load(tmp_path / "f")["x"].tolist() == list(range(200))
+
+
+@threaded
+def test_a_piece_that_a_thread_takes_at_the_last_moment_is_done_once(pieces, file, monkeypatch):
+    """Between the question whether one is at work and that for a job: done twice, it could be moved after the end."""
+    moved, done, before = Moved(64, 2e-3), [], left()
+
+    def move(handle, part, at):
+        done.append(at)
+        moved(handle, part, at)
+
+    with Checksum(1000, file=file) as crc:
+        real, start = crc._jobs, crc._start
+        monkeypatch.setattr(crc, "_start", lambda: None)
+        crc.later(move, memoryview(bytes(64)), 0)
+
+        class Late:
+            def get_nowait(self):
+                for _ in range(3 - len(crc._begun)):
+                    start()
+                while not real.empty():
+                    time.sleep(1e-4)
+                return real.get_nowait()
+
+            def __getattr__(self, name):
+                return getattr(real, name)
+
+        crc._jobs = Late()
+        crc.value()
+    assert ended(before) and len(done) == len(set(done)) == 6

@@ -264,16 +264,16 @@ def test_two_threads_save_one_name(tmp_path):
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("act", [save, lambda file, _: npx.load(file)], ids=["save", "load"])
 def test_ctrl_c_while_a_big_file_passes(tmp_path, name, act):
-    """It comes within a second wherever it strikes; the old file is whole and alone."""
+    """It comes soon wherever it strikes; the old file is whole and alone."""
     file, big, rng = tmp_path / name, np.zeros((40_000_000,)), random.Random(name)
     save(file, big if act is not save else OLD)
     for _ in range(4):
-        assert interrupted(lambda: act(file, big), rng.uniform(0.02, 0.3))
+        assert interrupted(lambda: act(file, big), rng.uniform(0.02, 0.3), 5)  # a disk may be busy
         assert [p.name for p in tmp_path.iterdir()] == [name]
     assert len(npx.load(file)["x"]) in (700, 40_000_000)
 
 
-def interrupted(act, seconds, patience=1.0):
+def interrupted(act, seconds, patience):
     """Do something again and again; whether Ctrl-C, some time after it began, ends that within so many seconds."""
     begun, beginning = os.pipe()
     pid = os.fork()
@@ -284,6 +284,8 @@ def interrupted(act, seconds, patience=1.0):
                 act()
         except KeyboardInterrupt:
             os._exit(5)
+        finally:
+            os._exit(1)
     os.read(begun, 1)  # before that, Python prepares the new process, and what comes then is lost
     os.close(begun)
     os.close(beginning)

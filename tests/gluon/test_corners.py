@@ -122,7 +122,7 @@ def test_a_batch_of_what_is_no_number_is_refused(examples):
 
 def test_transforms_say_what_they_take():
     transforms = gluon.data.vision.transforms
-    with pytest.raises(ArrayTypeError, match=r"write np\.array\(x, dtype='uint8'\)"):
+    with pytest.raises(ArrayTypeError, match=r"write np\.array\(x\)"):
         transforms.ToTensor()(onp.ones((2, 2, 3), dtype="uint8"))
     with pytest.raises(ArgumentError, match=r"got shape \(2, 2\); ToTensor makes such"):
         transforms.Normalize(0.1, 0.2)(np.ones((2, 2)))

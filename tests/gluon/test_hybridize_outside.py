@@ -185,8 +185,14 @@ def test_a_stand_in_that_was_kept_elsewhere_says_so():
     for _ in range(3):
         net(np.ones(2))
     stand_in = next(x for x in net.seen if type(x).__name__ == "Traced")
-    for use in (lambda: stand_in + 1, lambda: repr(stand_in), lambda: np.exp(stand_in)):
-        with pytest.raises(Exception, match=r"has ended.*hybridize\(False\)"):
+    for use in (
+        lambda: stand_in + 1,
+        lambda: repr(stand_in),
+        lambda: np.exp(stand_in),
+        stand_in.asnumpy,
+        stand_in.item,
+    ):
+        with pytest.raises(RuntimeError, match=r"has ended.*hybridize\(False\)"):
             use()
     assert (np.ones(2) * 2).tolist() == [2, 2]  # nothing is being noted any more
 
@@ -228,3 +234,16 @@ def test_backward_of_what_no_variable_leads_to(hybrid):
             loss = (net(x) ** 2).sum()
         with pytest.raises(RuntimeError, match="no recorded path"):
             loss.backward()
+
+
+@needs_programs
+def test_picking_from_a_vector_is_a_step_of_a_program():
+    class Net(gluon.HybridBlock):
+        def hybrid_forward(self, F, x, i):
+            return F.npx.pick(x, i) * 2
+
+    net = Net()
+    net.hybridize()
+    for k in range(3):
+        assert net(np.arange(3) + k, np.array([1])).tolist() == [2 * (1 + k)]
+    assert AS_WRITTEN not in net._programs.known.values() and net._programs.known

@@ -319,3 +319,30 @@ def test_why_there_is_no_gradient():
     for name, row in zip(sent["names"], low, strict=True):
         assert onp.isnan(row[-1]) == (name in fixed) and (not name.startswith(net[0].name) or row[-1] == 0), name
     assert monitor.fallback().count("none: grad_req is null") == 2
+
+
+def test_what_no_backward_reached_has_no_gradient_after_a_step():
+    net = nn.Sequential()
+    net.add(nn.Dense(1, in_units=1), nn.Dense(1, in_units=1))
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), "sgd")
+    monitor = watch(trainer)
+    with autograd.record():
+        y = net[0](np.ones((1, 1)))
+    y.backward()
+    trainer.step(1, ignore_stale_grad=True)
+    monitor.stop()
+    low = onp.frombuffer(monitor.histograms["gradients"]["lo"]).reshape(4, -1)[:, -1]
+    reached = [name.startswith(net[0].name) for name in monitor.histograms["names"]]
+    assert list(~onp.isnan(low)) == reached
+
+
+def test_a_parameter_that_learns_again_is_no_more_called_fixed():
+    net = nn.Dense(1, in_units=1)
+    net.initialize()
+    net.collect_params().setattr("grad_req", "null")
+    monitor = watch(net)
+    assert len(monitor.histograms["fixed"]) == 2
+    net.collect_params().setattr("grad_req", "write")
+    monitor._push()
+    assert monitor.histograms["fixed"] == []

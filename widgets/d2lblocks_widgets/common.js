@@ -127,7 +127,7 @@ export function mount({ model, el }, name) {
     waiting(on) {
       timers.forEach(clearTimeout);
       timers = on && !view.gone() ? [setTimeout(tell, 300, "busy"), setTimeout(tell, 3000, "silent")] : [];
-      root.toggleAttribute("data-waiting", on);
+      root.toggleAttribute("data-waiting", on && !view.gone());
       if (!on && !view.gone()) tell("");
     },
     /** Whether the kernel has gone; then each of `afterwards` is called. */

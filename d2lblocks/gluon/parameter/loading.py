@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as onp
 
-from d2lblocks.context import Context
 from d2lblocks.errors import ArgumentError, MismatchError, listed, nearest, warn
 from d2lblocks.gluon.parameter.single import Parameter, agree, contexts_of
 from d2lblocks.np.dtypes import as_dtype
 from d2lblocks.np.ndarray import ndarray
+from d2lblocks.op import refuse_recorded
 
 _MOST = 20  # differences that one message tells
 
@@ -30,7 +30,7 @@ def do_all(steps: Sequence[Callable[[], Any]]) -> None:
     try:
         for done, step in enumerate(steps):  # noqa: B007 - it is asked for below
             step()
-    except BaseException:
+    except KeyboardInterrupt:
         for step in steps[done:]:
             step()
         raise
@@ -52,8 +52,12 @@ def fitted(targets: dict[str, Parameter], arrays: dict[str, ndarray], source: st
         more = [f"... and {len(problems) - _MOST} more."] if len(problems) > _MOST else []
         raise MismatchError("\n".join(problems[:_MOST] + more))
     _warn_of_ties(plan, source)
-    contexts = contexts_of(ctx)
-    return [_step(p, x, contexts, x.dtype if cast_dtype and dtype_source == "saved" else p.dtype) for _, p, x in plan]
+    last = {id(p): (p, x) for _, p, x in plan}
+    for p, _ in last.values():
+        if p._data is not None:
+            refuse_recorded(p._data)
+    saved = cast_dtype and dtype_source == "saved"
+    return [_step(p, x, ctx, x.dtype if saved else p.dtype) for p, x in last.values()]
 
 
 def _missing(names: list, others: list, arrays: dict, source: str) -> list[str]:
@@ -107,15 +111,16 @@ def _warn_of_ties(plan: list[tuple[str, Parameter, ndarray]], source: str) -> No
             warn(f"'{other}' and '{name}' are one parameter, but {source} has two sets of numbers; the last one stays.")
 
 
-def _step(p: Parameter, x: ndarray, contexts: list[Context], dtype: Any) -> Callable[[], None]:
-    """Return what puts x into a parameter; a waiting or new one becomes ready, and so does one of another dtype."""
+def _step(p: Parameter, x: ndarray, ctx: Any, dtype: Any) -> Callable[[], None]:
+    """Return what puts x into a parameter; a waiting or new one becomes ready, one of another dtype gets new arrays."""
     if p._data is not None and p._data.dtype == as_dtype(dtype):
         return partial(p.set_data, x)
-    copies = p._made(x.astype(as_dtype(dtype)), contexts if p._data is None else p.list_ctx())
+    known = p.list_ctx() if p._data is not None else p._pending[1] if p._pending and ctx is None else contexts_of(ctx)
+    copies = p._made(x.astype(as_dtype(dtype)), known)
 
     def take() -> None:
-        p._dtype, p.shape = dtype, x.shape
-        p._live(copies)
+        p.shape = x.shape
+        p._live(copies, dtype)
 
     return take
 

@@ -199,9 +199,9 @@ class Parameter(Rich):
         self._chosen = chosen
         return fresh
 
-    def _become(self, data: ndarray, contexts: list[Context]) -> None:
+    def _become(self, data: ndarray, contexts: list[Context], dtype: Any = None) -> None:
         """Live on these contexts, on each with a copy of `data` and a gradient of its own."""
-        self._live(self._made(data, contexts))
+        self._live(self._made(data, contexts), self._dtype if dtype is None else dtype)
 
     def _made(self, data: ndarray, contexts: list[Context]) -> list[ndarray]:
         """Return the copies by which the parameter could live on these contexts, gradients included."""
@@ -213,10 +213,11 @@ class Parameter(Rich):
         self._attach(copies)
         return copies
 
-    def _live(self, copies: list[ndarray]) -> None:
+    def _live(self, copies: list[ndarray], dtype: Any) -> None:
         """Take these copies. No call stands among the assignments: Ctrl-C comes before all of them or after."""
         changes[0] += 1
-        self._copies, self._data, self._pending = copies, copies[0], None
+        first = copies[0]
+        self._copies, self._data, self._pending, self._dtype = copies, first, None, dtype
         tell(self, "data")
 
     def _check_learns(self, req: str, data: ndarray | None) -> None:
@@ -315,8 +316,9 @@ class Parameter(Rich):
         """Change the dtype, of the data too if there is any."""
         kind = as_dtype(dtype)
         if self._data is not None:
-            self._become(self._data.detach().astype(kind), self.list_ctx())
-        self._dtype = dtype
+            self._become(self._data.detach().astype(kind), self.list_ctx(), dtype)
+        else:
+            self._dtype = dtype
 
     def reset_ctx(self, ctx: Any) -> None:
         """Move the parameter: on each context a copy of its numbers, with a gradient of zeros."""

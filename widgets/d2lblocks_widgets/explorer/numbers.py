@@ -58,26 +58,26 @@ class Numbers:
         if p._data is None:
             self._known.pop(p, None)
             return {}
-        known = self._known.setdefault(p, {"cell": None, "at": 0, "grad": None, "before": None, "round": 0})
+        known = self._known.setdefault(p, {"cell": None, "at": 0, "mark": None, "before": None, "round": 0})
         cell = p._data._watch()  # in which the last write is noted; a new array has a new one
         leaf = p._data._node if isinstance(p._data._node, Leaf) else None
         moved = known["cell"] is not cell or known["at"] != cell[0]
         if moved:
             known["values"] = layers_of(p._data._data)
         known |= {"cell": cell, "at": cell[0]}
-        grad = None if leaf is None or not leaf.come() else (leaf.fresh, leaf.told and leaf.told[0])
-        if leaf is None or grad is None:
+        if leaf is None or not leaf.come():
             known.pop("gradient", None)
-        elif moved or leaf.fresh or known["grad"] != grad or "gradient" not in known:
-            known["gradient"] = layers_of(leaf.grad)
-        known["grad"] = grad
+        else:
+            mark = leaf.fresh, leaf.told and leaf.told[0]  # which changes where somebody writes into it
+            if moved or leaf.fresh or known["mark"] != mark or "gradient" not in known:
+                known["gradient"] = layers_of(leaf.grad)
+            known["mark"] = mark
         if cell_ended:
             if known["before"] not in (None, known["values"]):
-                known["previous"] = known["before"]
-                if (
-                    known["round"] < self.round - 1
-                ):  # it was not looked at after every cell: which change this is, is unknown
-                    del known["previous"]
+                if known["round"] < self.round - 1:  # not looked at after every cell: which one changed it is unknown
+                    known.pop("previous", None)
+                else:
+                    known["previous"] = known["before"]
             known |= {"before": known["values"], "round": self.round}
         law = theory(p._chosen, p.shape) if p.shape else None
         found = {name: known[name] for name in ("values", "gradient", "previous") if name in known}

@@ -27,9 +27,9 @@ from d2lblocks_widgets.training_monitor.log import BINS, Curve, Ended, Histogram
 
 SHOWN = 8  # so many parameters fit on a page
 FEW = 4  # and so many curves, where there are no scripts
-SHARE = 400  # after a push that took t seconds the next waits for SHARE * t: 0.25 % of a run;
-PATIENCE = 2.0  # where that were longer than so many seconds, only for these, or
-MOST = 50  # for MOST * t: 2 % of a run
+SHARE = 400  # after a push of t seconds the next waits for SHARE * t: 0.25 % of a run
+PATIENCE = 2.0  # but no longer than so many seconds,
+LEAST = 50  # unless LEAST * t is longer: never more than 2 % of a run
 
 
 class TrainingMonitor(Widget):
@@ -40,7 +40,7 @@ class TrainingMonitor(Widget):
     paused = t.Bool(False).tag(sync=True)  # has the cell ended that made steps?
     rate = t.Float(0.0).tag(sync=True)  # steps per second, of late
     curves = t.Dict().tag(sync=True)  # {name: {rows: float64 (step, mean, least, greatest), first, last, bad: words}}
-    histograms = t.Dict().tag(sync=True)  # {steps, bins, names, more, values: bytes, gradients: bytes}
+    histograms = t.Dict().tag(sync=True)  # {steps, bins, names, fixed, more, values, gradients: bytes}
     selected_parameter = t.Unicode("").tag(sync=True)
     column = t.Int(-1).tag(sync=True)  # which of histograms.steps is shown, -1 for the newest
     log_scale = t.Bool(False).tag(sync=True)
@@ -119,13 +119,18 @@ class TrainingMonitor(Widget):
                 self.curves = {name: curve.sent() for name, curve in self._drawn().items()}
                 self.histograms = {
                     "steps": kept[:], "bins": BINS, "names": self._values.names, "more": self._more,
-                    "fixed": [p.name for p in self._parameters if p.grad_req == "null"] or self.histograms.get("fixed", []),
+                    "fixed": self._fixed(),
                     "values": self._values.sent(), "gradients": self._gradients.sent(),
                 }  # fmt: skip
         finally:
             end = perf_counter()
             took = end - start
-            self._pulse.due = end + max(self._every, min(SHARE * took, max(PATIENCE, MOST * took)))
+            self._pulse.due = end + max(self._every, min(SHARE * took, max(PATIENCE, LEAST * took)))
+
+    def _fixed(self) -> list[str]:
+        """Return the names of parameters that do not learn; of a run that was stopped, those of then."""
+        fixed = [p.name for p in self._parameters if p.grad_req == "null"]
+        return fixed if self._parameters else self.histograms.get("fixed", [])
 
     def _cell_starts(self, *_: Any) -> None:
         now = perf_counter()

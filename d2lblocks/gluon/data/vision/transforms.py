@@ -61,7 +61,7 @@ class Normalize(Block):
 
 
 class Resize(Block):
-    """Scale (h, w, c) to `size` = (width, height), or one number for both, by linear interpolation."""
+    """Scale (h, w, c), or a batch of such, to `size` = (width, height), or one number for both, by linear interpolation."""
 
     def __init__(self, size: int | tuple[int, int], keep_ratio: bool = False, interpolation: int = 1):
         super().__init__()
@@ -85,7 +85,7 @@ class Resize(Block):
 def _need_array(transform: Block, x: Any) -> None:
     if not isinstance(x, ndarray):
         raise ArrayTypeError(
-            f"{type(transform).__name__} takes an array of d2lblocks, got {kind_of(x)}; write np.array(x, dtype='uint8')."
+            f"{type(transform).__name__} takes an array of d2lblocks, got {kind_of(x)}; write np.array(x)."
         )
 
 

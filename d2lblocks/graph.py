@@ -8,7 +8,7 @@ other day. On the tape a program is one big op.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from d2lblocks.kernels.buffers import unseen
@@ -62,7 +62,7 @@ class Program(Recorded):
     kind: Any = tuple  # or several in a list or tuple
 
     def __init__(self, title: str, values: list[Value], inputs: list[int], steps: list[Step], outputs: list[int],
-                 recording: bool):  # fmt: skip
+                 recording: bool, owners: Sequence = ()):  # fmt: skip
         self.name = self.title = title
         self.values, self.inputs, self.steps, self.outputs = values, inputs, steps, outputs
         self.recording = recording
@@ -77,6 +77,7 @@ class Program(Recorded):
         arrays: list[Any] = [v.held for v in values if v.held is not None]
         self.cells = [x._watch() for x in arrays if x._node is None]  # of constants, which the way back may read again
         self.facts = [(x, x._data, x._node) for x in arrays]
+        self.owners = owners  # parameters, and the arrays that they had
         self.wanted = [values[k].wanted for k in outputs]  # which outputs a variable leads to
         self.on_tape = any(self.wanted)
         self.plans: list[Held] = []
@@ -84,7 +85,8 @@ class Program(Recorded):
 
     def still(self) -> bool:
         """Return whether its parameters and constants are the arrays that they were, with the same gradients."""
-        return all(x._data is raw and x._node is node for x, raw, node in self.facts)
+        same = all(x._data is raw and x._node is node for x, raw, node in self.facts)
+        return same and all(any(x is y for y in p._copies) for p, x in self.owners)
 
     def __str__(self) -> str:
         """Return the steps as lines: v3 = fully_connected(v0, v1, v2, act='relu')."""

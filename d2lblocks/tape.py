@@ -41,11 +41,13 @@ class _State(threading.local):
 state = _State()
 
 
-def rebound() -> None:
-    """Note that an array has taken the place of another: a program may rely on the old one, and none can do this again."""
-    changes[0] += 1
+def rebound(old: Any, new: Any) -> None:
+    """Note that an attribute that is an array takes the place of another: a program may rely on that, and none can do it."""
     if state.trace is not None:
         state.trace.refuse()
+    alike = isinstance(old, Variable) and isinstance(new, Variable) and old._written_at is None  # no program holds it
+    if not alike or old._data.shape != new._data.shape or old._data.dtype != new._data.dtype:
+        changes[0] += 1
 
 
 class Variable:

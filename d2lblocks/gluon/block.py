@@ -123,7 +123,7 @@ class Block(Rich):
             old = self.__dict__.get(name)
             self._before_setting(name, value, old)
             if isinstance(value, ndarray) or isinstance(old, ndarray):
-                rebound()
+                rebound(old, value)
         object.__setattr__(self, name, value)
 
     def _before_setting(self, name: str, value: Any, old: Any) -> None:
@@ -151,6 +151,7 @@ class Block(Rich):
             )
         if isinstance(old, Block) and value is None:
             self._children.pop(name, None)
+            tell(self, "structure")
         if isinstance(value, Block):
             self.register_child(value, name)
         elif isinstance(value, Parameter):

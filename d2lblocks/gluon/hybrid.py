@@ -87,7 +87,7 @@ class HybridBlock(Block):
                 own[name] = data
             self.__dict__["_arrays_now"] = changes[0], ctx, own
         if state.trace is not None:
-            own = {name: state.trace.hold(data) for name, data in own.items()}
+            own = {name: state.trace.hold(x, owner=self._reg_params[name]) for name, x in own.items()}
         return self.hybrid_forward(F, x, *args, **own)
 
     def hybrid_forward(self, F: Any, x: Any, *args: Any, **kwargs: Any) -> Any:

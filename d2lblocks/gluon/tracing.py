@@ -8,14 +8,17 @@ are values of the program, too: they may hold other numbers at the next call.
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from weakref import ref
+
+import numpy as onp
 
 from d2lblocks import rng
 from d2lblocks.errors import ArrayTypeError, MXNetError, warn
-from d2lblocks.gluon.watch import noting
+from d2lblocks.gluon.watch import heard, noting
 from d2lblocks.graph import Plain, Program, Step, Value
 from d2lblocks.kernels import program as kernel
 from d2lblocks.np import moves
@@ -43,11 +46,12 @@ class DataDependent(ArrayTypeError):
 class Traced(ndarray):
     """An array in a forward that is being traced."""
 
-    __slots__ = ("_trace", "_raw", "_number")
+    __slots__ = ("_trace", "_raw", "_number", "__weakref__")
 
     def __init__(self, trace: Trace, raw: Any, place: int):
         self._node, self._out, self._written_at, self._ctx = None, 0, None, None
         self._trace, self._raw, self._number = trace, raw, place
+        trace.made.append(ref(self))
 
     shape = property(lambda self: self._raw.shape)
     ndim = property(lambda self: self._raw.ndim)
@@ -67,21 +71,20 @@ class Traced(ndarray):
 
     @property
     def _data(self) -> Any:
-        raise Untraceable(_LATE)
+        self._trace.refuse(_LATE)
 
     @_data.setter
     def _data(self, raw: Any) -> None:
-        raise Untraceable(_LATE)
+        self._trace.refuse(_LATE)
 
 
 def _asked(name: str) -> Callable:
     """Return a method that says which line asks for numbers."""
 
     def method(self: Traced, *args: Any, **kwargs: Any) -> Any:
-        if state.trace is not self._trace:
-            raise Untraceable(_LATE)
-        if self._number in self._trace.free:
-            raise Untraceable
+        if state.trace is not self._trace or self._number in self._trace.free:
+            self._trace.refuse(_LATE)
+        self._trace.refused = True
         frame: Any = sys._getframe(1)
         while frame and frame.f_globals.get("__name__", "").startswith("d2lblocks"):
             frame = frame.f_back
@@ -106,6 +109,9 @@ class Trace:
 
     def __init__(self, title: str, args: tuple):
         self.title = title
+        self.refused = False  # has the forward done what no program can do? It may have caught the error
+        self.made: list[ref] = []  # the stand-ins
+        self.owners: list[tuple[Any, ndarray]] = []  # parameters, and the arrays that they had
         self.values: list[Value] = []
         self.steps: list[Step] = []
         self.held: dict[int, Traced] = {}
@@ -122,14 +128,17 @@ class Trace:
         self.values.append(Value(raw, held))
         return Traced(self, raw, len(self.values) - 1)
 
-    def refuse(self) -> None:
+    def refuse(self, why: str = "") -> NoReturn:
         """Let the block run as it is written: it does what would be done once only."""
-        raise Untraceable
+        self.refused = True
+        raise Untraceable(why)
 
-    def hold(self, x: ndarray, free: bool = False) -> Traced:
-        """Return the stand-in of a parameter's array, or of another that is there before (a free one)."""
+    def hold(self, x: ndarray, free: bool = False, owner: Any = None) -> Traced:
+        """Return the stand-in of a parameter's array (the owner is the parameter), or of one that is there before (free)."""
         if x._node is not None and type(x._node) is not Leaf:
-            raise Untraceable
+            self.refuse()
+        if owner is not None:
+            self.owners.append((owner, x))
         found = self.held.get(id(x))
         if found is None:
             found = self.held[id(x)] = self._new(x._data, x)
@@ -141,10 +150,10 @@ class Trace:
         if state.trace is not self:
             raise Untraceable(_LATE)
         if (state.recording, state.training) != self.flags:
-            raise Untraceable
+            self.refuse()
         stand_ins = [self.hold(a, True) if type(a) is ndarray else a for a in args]
         if any(type(a) is Traced and a._trace is not self for a in stand_ins):
-            raise Untraceable
+            self.refuse()
         drawn = _drawn()
         state.trace = None
         try:
@@ -165,10 +174,43 @@ class Trace:
         made = {k for step in self.steps for k in step.outs}
         if not places or len(set(places)) < len(places) or not made.issuperset(places):
             raise Untraceable  # nothing is computed: an input comes out as it went in
-        if _drawn() - self.before != self.drawn:
+        if self.refused or _drawn() - self.before != self.drawn:
             raise Untraceable
         inputs = [x._number for x in self.inputs if type(x) is Traced]
-        return Program(self.title, self.values, inputs, self.steps, places, self.flags[0])
+        return Program(self.title, self.values, inputs, self.steps, places, self.flags[0], self.owners)
+
+    def kept(self) -> bool:
+        """Return whether the forward, which is over, has kept a stand-in: an attribute, a list, a closure."""
+        self.inputs, self.held = (), {}
+        return any(one() is not None for one in self.made)
+
+
+class Before:
+    """What was before a trace: blocks, their lists, foreign random streams. A trace that comes to nothing has not been."""
+
+    def __init__(self, blocks: list):
+        self._things = [(one.__dict__, dict(one.__dict__)) for one in blocks]
+        lists = [x for _, then in self._things for x in then.values() if type(x) in (list, dict, set)]
+        self._things += [(x, x.copy()) for x in lists]
+        self._streams = random.getstate(), onp.random.get_state()
+
+    def drew(self) -> bool:
+        """Return whether numbers of Python's or NumPy's own streams were drawn, which a program would repeat for ever."""
+        now, then = onp.random.get_state(), self._streams[1]
+        return random.getstate() != self._streams[0] or now[2:] != then[2:] or (now[1] != then[1]).any()  # type: ignore
+
+    def put_back(self) -> None:
+        """Let all be as it was."""
+        for now, then in self._things:
+            if type(now) is list:
+                now[:] = then
+            elif (
+                type(now) is set or len(now) != len(then) or any(now.get(key, now) is not x for key, x in then.items())
+            ):
+                now.clear()
+                now.update(then)
+        random.setstate(self._streams[0])
+        onp.random.set_state(self._streams[1])
 
 
 Op.stand_in = Traced
@@ -240,7 +282,7 @@ class Programs:
         """Return the program for such inputs, or AS_WRITTEN."""
         if not self._whole or not kernel.walk.ready():
             return AS_WRITTEN
-        before = rng.get_state()
+        streams, before = rng.get_state(), Before(_blocks(block))
         trace = Trace(f"{block.name} ({type(block).__name__})", args)
         program: Any = AS_WRITTEN
         try:
@@ -249,6 +291,9 @@ class Programs:
             single = type(found) is not list and type(found) is not tuple
             program = trace.finished([found] if single else list(found))
             program.single, program.kind, program.full = single, type(found), None not in key
+            del found
+            if trace.kept() or before.drew():
+                program = AS_WRITTEN
         except DataDependent:
             raise
         except Untraceable:
@@ -257,7 +302,9 @@ class Programs:
             return AS_WRITTEN
         finally:
             state.trace = None
-            rng.set_state(before)
+            rng.set_state(streams)
+            if program is AS_WRITTEN:
+                before.put_back()
         for oldest in list(self.known)[: max(0, len(self.known) + 1 - MOST)]:
             self.known.pop(oldest, None)
         self.known[key] = program
@@ -289,8 +336,9 @@ def _traceable(block: Any, outermost: bool) -> bool:
     """Return whether a block is all there, on the default context, and nobody wants to hear of its calls.
 
     Its first call is never traced: the blocks in it tell their shapes then, and would trace programs that are never run.
+    One that is still to tell its shapes later is not called as a whole: its children are called one by one.
     """
-    hooked = noting(block) or (not outermost and (block._forward_hooks or block._forward_pre_hooks))
+    hooked = noting(block) if outermost else heard(block)
     ready = all(
         p._data is not None and p._data._ctx is None and len(p._copies) == 1 for p in block._reg_params.values()
     )

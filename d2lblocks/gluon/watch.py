@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from d2lblocks.errors import warn
 from d2lblocks.gluon.hooks import HookHandle, Hooks
 from d2lblocks.gluon.ready import initialized
-from d2lblocks.tape import Variable, changes, stamp
+from d2lblocks.tape import Variable, changes, stamp, state
 
 KEPT = 15  # calls of a block that are remembered beside its last one
 _ONCE, _ALWAYS = "shapes, once", "shapes, always"  # their keys among a block's hooks, whose others are numbers
@@ -63,6 +63,8 @@ def _note(block: Any, args: tuple, out: Any) -> None:
 
 
 def _note_once(block: Any, args: tuple, out: Any) -> None:
+    if state.trace is not None:
+        state.trace.refuse()  # the true call will tell
     block.__dict__["_to_note"] -= 1
     if not block._to_note:
         block._forward_hooks.pop(_ONCE)
@@ -81,6 +83,11 @@ def note_next_call(block: Any, times: int = 1) -> None:
 def noting(block: Any) -> bool:
     """Return whether the shapes of this block's next call will be written down."""
     return _ONCE in block._forward_hooks
+
+
+def heard(block: Any) -> bool:
+    """Return whether anybody else wants to hear of this block's calls."""
+    return any(len(hooks) > (_ONCE in hooks) for hooks in (block._forward_hooks, block._forward_pre_hooks))
 
 
 def note_first_calls(net: Any) -> None:

@@ -147,3 +147,17 @@ def test_transforms_are_blocks():
     net = nn.Sequential()
     net.add(steps, nn.Flatten())
     assert net(np.full((2, 8, 8, 1), 255, dtype="uint8")).tolist() == [[0.0] * 16] * 2
+
+
+def test_resize_as_the_original():
+    """Values of MXNet 1.9.1."""
+    resize, row = gluon.data.vision.transforms.Resize, np.array([[[0], [10], [20], [30]]], dtype="uint8")
+    assert resize((2, 1), interpolation=0)(row).reshape(-1).tolist() == [0, 20]
+    assert resize([2, 1])(row).reshape(-1).tolist() == [5, 25]
+    assert resize(5, keep_ratio=True)(np.zeros((9, 12, 3), dtype="uint8")).shape == (5, 6, 3)
+    assert resize(5, keep_ratio=True)(np.zeros((12, 9, 3), dtype="uint8")).shape == (6, 5, 3)
+    for wrong in (0, -1, (2, 3, 4), "a", 2.5, None):
+        with pytest.raises(ArgumentError, match=r"Resize takes a size > 0 or \(width, height\)"):
+            resize(wrong)
+    with pytest.raises(ArgumentError, match="interpolation is 0"):
+        resize(2, interpolation=2)

@@ -257,14 +257,14 @@ class Parameter(Rich):
         """Return the array itself, the same object every time: writing into it changes the net."""
         data = self._data
         if state.trace is not None:
-            return state.trace.hold(self._ready(ctx))
+            return state.trace.hold(self._ready(ctx), owner=self)
         return data if data is not None and ctx is None and len(self._copies) == 1 else self._ready(ctx)
 
     def list_data(self) -> list[ndarray]:
         """Return the array of every context."""
         if self._data is None:
             self._ready()
-        return [x if state.trace is None else state.trace.hold(x) for x in self._copies]
+        return [x if state.trace is None else state.trace.hold(x, owner=self) for x in self._copies]
 
     def grad(self, ctx: Context | None = None) -> ndarray:
         """Return the gradient; zeros before any backward()."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as onp
@@ -61,22 +61,33 @@ class Normalize(Block):
 
 
 class Resize(Block):
-    """Scale (h, w, c), or a batch of such, to `size` = (width, height), or one number for both, by linear interpolation."""
+    """Scale (h, w, c), or a batch of such, to `size` = (width, height), or one number for both.
 
-    def __init__(self, size: int | tuple[int, int], keep_ratio: bool = False, interpolation: int = 1):
+    Args:
+        keep_ratio: one number is the shorter side, and the longer one follows.
+        interpolation: 1, linear; or 0, the nearest pixel.
+    """
+
+    def __init__(self, size: int | Sequence[int], keep_ratio: bool = False, interpolation: int = 1):
         super().__init__()
-        self._size, self._keep_ratio = size, keep_ratio
+        sizes: Any = tuple(size) if isinstance(size, tuple | list) else (size,)
+        if len(sizes) not in (1, 2) or not all(isinstance(n, int | onp.integer) and n > 0 for n in sizes):
+            raise ArgumentError(f"Resize takes a size > 0 or (width, height), got {size!r}.")
+        if interpolation not in (0, 1):
+            raise ArgumentError(f"Resize: interpolation is 0 (the nearest pixel) or 1 (linear), got {interpolation!r}.")
+        self._target, self._keep_ratio, self._nearest = sizes, keep_ratio, interpolation == 0
 
     def forward(self, x: ndarray) -> ndarray:
         _need_array(self, x)
         if x.ndim not in (3, 4):
             raise ArgumentError(f"Resize takes (h, w, c) or (n, h, w, c), got shape {x.shape}.")
         height, width = x.shape[-3:-1]
-        wide, high = self._size if isinstance(self._size, tuple) else (self._size, self._size)
-        if self._keep_ratio and not isinstance(self._size, tuple):
-            wide, high = (
-                (wide, round(high * height / width)) if width < height else (round(wide * width / height), high)
-            )
+        wide, high = self._target[0], self._target[-1]
+        if self._keep_ratio and len(self._target) == 1:
+            wide, high = (wide, high * height // width) if width < height else (wide * width // height, high)
+        if self._nearest:
+            rows, columns = (onp.arange(n) * old // n for n, old in ((high, height), (wide, width)))
+            return wrap(onp.take(onp.take(x._data, rows, -3), columns, -2))
         if x.dtype == onp.uint8:
             return wrap(_resized_bytes(x._data, wide, high).astype(onp.uint8))
         return wrap(_stretched(_stretched(x._data.astype(onp.float32), wide, -2), high, -3).astype(x.dtype))

@@ -107,8 +107,8 @@ class Program(Recorded):
         watched = [*self.cells, *[x._written_at or x._watch() for x in arguments if x._node is None]]
         outs: Any = found[0] if len(found) == 1 else tuple(found)
         node = Node(self, held, {}, parents, outs, len(found), watched)
-        leads = zip(found, self.wanted, strict=True)
-        return tuple([wrap(z, None, node, k) if on else wrap(z) for k, (z, on) in enumerate(leads)])
+        wanted = self.wanted
+        return tuple([wrap(z, None, node, k) if wanted[k] else wrap(z) for k, z in enumerate(found)])
 
     def _idle(self) -> Held:
         """Return a plan whose numbers nobody needs any more."""

@@ -23,7 +23,7 @@ from d2lblocks.np.ndarray import ndarray
 from d2lblocks.reprs.style import number as written
 from d2lblocks_widgets._picture import curve_img
 from d2lblocks_widgets._widget import Widget
-from d2lblocks_widgets.training_monitor.log import BINS, Curve, Ended, Histograms, Pulse, numbers
+from d2lblocks_widgets.training_monitor.log import BINS, Curve, Histograms, Pulse
 
 SHOWN = 8  # so many parameters fit on a page
 FEW = 4  # and so many curves, where there are no scripts
@@ -69,20 +69,14 @@ class TrainingMonitor(Widget):
 
         Without a trainer to listen to, each call is a step.
         """
-        pulse, kept = self._pulse, False  # one function, and one object that is looked into: it is called at every step
-        if type(pulse.trainer) is Ended:
-            return
+        pulse = self._pulse  # as little as can be is done and looked at here: it is called at every step
+        if pulse.trainer is None:
+            pulse.count += 1
         for name in values:
             curve = pulse.curves[name]
             curve.count = count = curve.count + 1
             if count >= curve.next or (not count & 7 and perf_counter() >= curve.by):
-                kept = True
-                curve.looked(perf_counter())
-                curve.add(pulse.count + 1 if pulse.trainer is None else pulse.step, numbers(name, values[name]))
-        if pulse.trainer is None:
-            pulse.count += 1
-        if kept:
-            pulse.see(perf_counter())
+                pulse.recorded(curve, name, values[name])
 
     def _drawn(self) -> dict[str, Curve]:
         """Return the curves that have begun."""

@@ -290,6 +290,14 @@ class Pulse(Thinned):
         if step >= self.halt or now >= self.due:
             self.see(now)
 
+    def recorded(self, curve: Curve, name: str, value: Any) -> None:
+        """Keep a number that was recorded, and whose turn it is."""
+        if not self.ended:
+            now = perf_counter()
+            curve.looked(now)
+            curve.add(self.step, numbers(name, value))
+            self.see(now)
+
     def see(self, now: float) -> None:
         """Push or look, if it is time to."""
         if now >= self.due:

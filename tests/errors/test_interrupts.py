@@ -211,6 +211,9 @@ def everywhere(make, load, step, stride=1):
     return {"new" if now == loaded else now for now in seen}
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # a generator that is given up drops what comes
 @pytest.mark.parametrize("ready", [False, True], ids=["new", "live"])
 @pytest.mark.parametrize("cast", [False, True])
 def test_ctrl_c_while_parameters_are_loaded(tmp_path, ready, cast):

@@ -103,6 +103,7 @@ def test_it_is_as_if_it_were_not_hybridized(forward):
     assert run(forward, True) == run(forward, False)
 
 
+@pytest.mark.filterwarnings("ignore:.*unregistered container")
 @pytest.mark.parametrize("hidden", ["list", "global"])
 def test_parameters_of_blocks_that_are_no_children(hidden):
     outside = nn.Dense(1, in_units=1, use_bias=False)

@@ -31,6 +31,12 @@ class _Archive(zipfile.ZipFile):
 
     __del__ = object  # type: ignore[assignment]  # a call that does nothing, in C
 
+    def __exit__(self, kind: Any, *error: object) -> None:
+        if (
+            kind is None
+        ):  # else the file is given up: to end what is half written would raise another error in place of this
+            self.close()
+
 
 def read_npy(source: Source) -> list[onp.ndarray]:
     """Return the array of a .npy file, in a list."""

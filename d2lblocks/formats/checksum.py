@@ -142,7 +142,10 @@ class Checksum:
         self._alive.append(None)
         try:
             while (piece := self._jobs.get(timeout=_IDLE)) is not None:
-                piece.do(handle)
+                try:
+                    piece.do(handle)
+                except BaseException as problem:
+                    piece.results.put(problem)
                 del piece  # or it would hold its memory while this waits for the next
         except queue.Empty:
             pass
@@ -169,10 +172,8 @@ class _Piece:
         self.results: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
 
     def do(self, handle: int) -> None:
-        try:
-            self.results.put(self._work(handle))
-        except BaseException as problem:
-            self.results.put(problem)
+        """Do it. What it raises is for the caller: in the main thread Ctrl-C may come just behind the result."""
+        self.results.put(self._work(handle))
 
 
 def _place(handle: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import os
+import queue
 import random
 import sys
 import threading
@@ -264,3 +265,19 @@ def test_a_piece_that_a_thread_takes_at_the_last_moment_is_done_once(pieces, fil
         crc._jobs = Late()
         crc.value()
     assert ended(before) and len(done) == len(set(done)) == 6
+
+
+@threaded
+def test_ctrl_c_just_behind_a_result_is_not_lost(pieces, file, monkeypatch):
+    """Where the main thread works itself: what came of the piece must not hide it."""
+
+    class Struck(queue.SimpleQueue):
+        def put(self, x):
+            super().put(x)
+            if isinstance(x, int):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(checksum.queue, "SimpleQueue", Struck)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    with pytest.raises(KeyboardInterrupt), Checksum(1000, file=file) as crc:
+        crc.later(Moved(640), memoryview(bytes(640)), 0)

@@ -111,6 +111,13 @@ def test_numbers_written_in_place_are_seen_after_the_cell(shell):
 # ------------------------------------------------------------------------------------------------ when it looks
 
 
+def stepped(net, trainer):
+    with autograd.record():
+        out = net(np.ones((1, 3))).sum()
+    out.backward()
+    trainer.step(1)
+
+
 def test_zeros_that_came_stay_a_gradient_after_the_step(shell):
     """A unit of relu that is dead: the case for which people look at gradients."""
     net = nn.Dense(2, in_units=3, activation="relu")
@@ -118,14 +125,8 @@ def test_zeros_that_came_stay_a_gradient_after_the_step(shell):
     net.bias.set_data(np.full((2,), -100))
     trainer, w = gluon.Trainer(net.collect_params(), "sgd"), explore(net)
 
-    def step():
-        with autograd.record():
-            out = net(np.ones((1, 3))).sum()
-        out.backward()
-        trainer.step(1)
-
     assert "gradient" not in w.hists["1"]
-    shell.run(step)
+    shell.run(lambda: stepped(net, trainer))
     assert w.hists["1"]["gradient"]["min"] == w.hists["1"]["gradient"]["max"] == 0.0
 
 
@@ -134,13 +135,7 @@ def test_a_gradient_that_is_written_by_hand(shell):
     net.initialize(init.One())
     trainer, w = gluon.Trainer(net.collect_params(), "sgd"), explore(net)
 
-    def step():
-        with autograd.record():
-            out = net(np.ones((1, 3))).sum()
-        out.backward()
-        trainer.step(1)
-
-    shell.run(step)
+    shell.run(lambda: stepped(net, trainer))
     assert w.hists["1"]["gradient"]["mean"] == 1.0
     shell.run(lambda: net.weight.grad().__setitem__(slice(None), 7))
     assert w.hists["1"]["gradient"]["mean"] == 7.0

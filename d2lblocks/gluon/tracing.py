@@ -189,7 +189,7 @@ class Before:
     """What was before a trace: blocks, their lists, foreign random streams. A trace that comes to nothing has not been."""
 
     def __init__(self, blocks: list):
-        self._things = [(one.__dict__, dict(one.__dict__)) for one in blocks]
+        self._things: list[tuple[Any, Any]] = [(one.__dict__, dict(one.__dict__)) for one in blocks]
         lists = [x for _, then in self._things for x in then.values() if type(x) in (list, dict, set)]
         self._things += [(x, x.copy()) for x in lists]
         self._streams = random.getstate(), onp.random.get_state()
@@ -200,15 +200,15 @@ class Before:
         return random.getstate() != self._streams[0] or now[2:] != then[2:] or (now[1] != then[1]).any()  # type: ignore
 
     def put_back(self) -> None:
-        """Let all be as it was."""
+        """Let all be as it was. Nothing is empty meanwhile: other threads may call the net."""
         for now, then in self._things:
             if type(now) is list:
                 now[:] = then
-            elif (
-                type(now) is set or len(now) != len(then) or any(now.get(key, now) is not x for key, x in then.items())
-            ):
-                now.clear()
-                now.update(then)
+                continue
+            for key in set(now).difference(then):
+                drop: Callable = now.remove if type(now) is set else now.pop
+                drop(key)
+            now.update(then)
         random.setstate(self._streams[0])
         onp.random.set_state(self._streams[1])
 

@@ -66,8 +66,9 @@ class Run:
 
     def __init__(self, rule, hybrid, **settings):
         rng.seed(1)
-        self.net, self.loss = nn.HybridSequential(), gluon.loss.L2Loss()
-        self.net.add(nn.Dense(5, activation="relu"), nn.Dense(2))
+        self.net, self.loss = nn.HybridSequential(prefix="run_"), gluon.loss.L2Loss()
+        with self.net.name_scope():  # trainers sort by name, and dense100 comes before dense99
+            self.net.add(nn.Dense(5, activation="relu"), nn.Dense(2))
         self.net.initialize()
         for block in (self.net, self.loss):
             block.hybridize(hybrid)

@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from d2lblocks import autograd, gluon, np, npx
 from d2lblocks.gluon import nn
 from d2lblocks.gluon.tracing import DataDependent
-from d2lblocks.kernels import program as kernel
-from tests.gluon.twins import mlp, programs, same, trained, twins
+from tests.gluon.twins import mlp, needs_programs, programs, same, trained, twins
 
-pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+pytestmark = needs_programs
 
 
 @settings(deadline=None, max_examples=30)

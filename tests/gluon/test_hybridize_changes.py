@@ -10,10 +10,9 @@ import pytest
 from d2lblocks import autograd, gluon, initializer, np, npx
 from d2lblocks.gluon import nn
 from d2lblocks.gluon.tracing import MOST
-from d2lblocks.kernels import program as kernel
-from tests.gluon.twins import mlp, programs, same, trained, twins
+from tests.gluon.twins import mlp, needs_programs, programs, same, trained, twins
 
-pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+pytestmark = needs_programs
 
 
 def test_training_goes_on_through_changes():

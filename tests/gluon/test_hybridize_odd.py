@@ -5,10 +5,9 @@ import pytest
 
 from d2lblocks import autograd, gluon, initializer, np, npx
 from d2lblocks.gluon import nn
-from d2lblocks.kernels import program as kernel
-from tests.gluon.twins import programs, same
+from tests.gluon.twins import needs_programs, programs, same
 
-pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+pytestmark = needs_programs
 
 
 class Odd(gluon.HybridBlock):

@@ -5,9 +5,7 @@ import pytest
 
 from d2lblocks import autograd, gluon, np, npx
 from d2lblocks.gluon.tracing import AS_WRITTEN, DataDependent
-from d2lblocks.kernels import program as kernel
-
-needs_programs = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+from tests.gluon.twins import needs_programs
 
 
 class Outside(gluon.HybridBlock):

@@ -8,9 +8,7 @@ import pytest
 from d2lblocks import autograd, gluon, init, np
 from d2lblocks.gluon import nn
 from d2lblocks.gluon.tracing import AS_WRITTEN, Programs
-from d2lblocks.kernels import program as kernel
-
-needs_programs = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+from tests.gluon.twins import needs_programs
 
 
 class Net(gluon.HybridBlock):

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 
 from d2lblocks import autograd, gluon, np, npx
 from d2lblocks.gluon import nn
-from d2lblocks.kernels import program as kernel
 from d2lblocks.late import BIG
 from d2lblocks.npx import linear
-from tests.gluon.twins import mlp, same, twins
+from tests.gluon.twins import mlp, needs_programs, same, twins
 
-pytestmark = pytest.mark.skipif(not kernel.walk.ready(), reason="programs need machine code")
+pytestmark = needs_programs
 SIZES = 300, 160, 10  # the first layer's weight is big, the second's is not
 
 

@@ -9,7 +9,7 @@ import pytest
 from d2lblocks import autograd, np
 from d2lblocks.gluon import Trainer, nn, watch
 from d2lblocks.graph import Program
-from d2lblocks.kernels.program import walk
+from tests.gluon.twins import needs_programs
 
 
 def heard_by(net):
@@ -105,7 +105,7 @@ def test_who_hears_of_steps_may_change_between_them():
     assert step() == []
 
 
-@pytest.mark.skipif(not walk.ready(), reason="programs need machine code")
+@needs_programs
 def test_a_hook_that_went_lets_the_program_run_again():
     net = nn.HybridSequential()
     net.add(nn.Dense(2, in_units=2))

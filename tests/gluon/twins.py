@@ -3,11 +3,14 @@
 import copy
 
 import numpy as onp
+import pytest
 
 from d2lblocks import autograd, gluon, initializer, np
 from d2lblocks.gluon import nn
 from d2lblocks.gluon.tracing import AS_WRITTEN
+from d2lblocks.kernels.program import walk
 
+needs_programs = pytest.mark.skipif(not walk.ready(), reason="programs need machine code")
 CLOSE = 1e-6  # of the largest number; each step of training may add as much
 
 

@@ -14,7 +14,7 @@ from d2lblocks import autograd, gluon, np
 from d2lblocks.errors import ArgumentError, ArrayTypeError
 from d2lblocks.gluon import nn
 from d2lblocks.graph import Program
-from d2lblocks.kernels.program import walk
+from tests.gluon.twins import needs_programs
 
 
 def trained(steps=30, **kwargs):
@@ -115,7 +115,7 @@ def test_a_monitor_that_was_stopped_counts_no_more():
     assert monitor.step == 5 and repr(monitor).startswith("watch: step 5,")
 
 
-@pytest.mark.skipif(not walk.ready(), reason="programs need machine code")
+@needs_programs
 def test_watch_leaves_a_hybridized_net_and_loss_their_programs():
     net, loss = nn.HybridSequential(), gluon.loss.L2Loss()
     net.add(nn.Dense(4), nn.Dense(2))

@@ -128,7 +128,7 @@ def test_hooks_are_called_as_before():
 
 
 def test_copies_and_pickles_are_hybridized_too():
-    net = twins(mlp(4, 3, 2))[1]
+    net = twins(mlp(4, 3, 2, act="tanh"))[1]
     X = np.ones((1, 4))
     net(X)
     for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
